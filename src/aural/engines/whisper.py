@@ -1,0 +1,332 @@
+"""Whisper through CTranslate2: clips of many callers encoded and decoded together.
+
+On a CPU the encoder gains nothing from a batch and the decoder a great deal, so clips are encoded one by one and decoded
+together. With fitted windows the encoder hears only the clip and a short margin instead of 30 s; what it would have said
+of the silence after that is known beforehand and appended, so that the decoder still sees speech end in silence
+(docs/fitted-windows.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import tokenizers
+from faster_whisper.feature_extractor import FeatureExtractor
+from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+
+from aural.engines import guard
+from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.weights import verify
+from aural.engines.whisper_text import Passage, align_words, split_passages
+from aural.errors import LoadFailed
+from aural.types import SAMPLE_RATE, Clip, Options, Samples, Segment, Suppressed, Timestamps, Transcript
+
+FRAMES_PER_S = 100
+"""Log-mel frames per second; the encoder halves them."""
+FULL_FRAMES = 30 * FRAMES_PER_S
+MARGIN_FRAMES = 2 * FRAMES_PER_S
+"""What a fitted window hears after the clip."""
+TAIL_FRAMES = 8 * FRAMES_PER_S
+"""Silence that the decoder sees after the clip, at least, when its window was fitted."""
+SHORTEST_CLIP = SAMPLE_RATE // 10
+
+FALLBACK_TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
+FALLBACK_CANDIDATES = 5
+MAX_TOKENS = 224
+"""Half the text context, as in the reference: the other half is for the prompt."""
+BUDGET_TOKENS = 16
+BUDGET_TOKENS_PER_S = {"en": 6.0}
+BUDGET_TOKENS_PER_S_ELSEWHERE = 14.0
+"""Scripts that the tokenizer splits finely need more tokens for the same speech."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the decoder made of one clip."""
+
+    tokens: tuple[int, ...] = ()
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+    temperature: float = 0.0
+    budget_spent: bool = False
+
+
+@dataclass(slots=True)
+class Take:
+    """One clip on its way through the engine."""
+
+    clip: Clip
+    mel: Samples
+    """Log-mel features, shape (n_mels, frames)."""
+    tokenizer: Tokenizer
+    language: str
+    language_probability: float = 1.0
+    encoded: Any = None
+    """ctranslate2.StorageView, shape (1, frames / 2, d_model)."""
+    decoded: Decoded = field(default_factory=lambda: Decoded())
+    redone: bool = False
+
+    @property
+    def frames(self) -> int:
+        return min(self.mel.shape[1], FULL_FRAMES)
+
+    @property
+    def text(self) -> str:
+        return str(self.tokenizer.decode(list(self.decoded.tokens)))
+
+    @property
+    def evidence(self) -> guard.Evidence:
+        return guard.Evidence(
+            text=self.text,
+            tokens=len(self.decoded.tokens),
+            avg_logprob=self.decoded.avg_logprob,
+            no_speech_prob=self.decoded.no_speech_prob,
+            duration_s=len(self.clip) / SAMPLE_RATE,
+            budget_spent=self.decoded.budget_spent,
+        )
+
+
+def load(spec: ModelSpec) -> WhisperEngine:
+    """Load a folder of CTranslate2 Whisper weights; raises LoadFailed."""
+    if spec.folder is None:
+        raise LoadFailed(f"{spec.name}: expected a folder of weights, got none")
+    verify(spec.folder / "model.bin", spec.sha256)
+    try:
+        return WhisperEngine(spec, spec.folder)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise LoadFailed(f"{spec.name}: {spec.folder} could not be loaded: {error}") from error
+
+
+class WhisperEngine:
+    """One Whisper model on one device. See `aural.engines.base.Engine`."""
+
+    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        self._model = ctranslate2.models.Whisper(
+            str(folder),
+            device=spec.device,
+            device_index=spec.device_index,
+            compute_type=spec.compute_type,
+            inter_threads=1,
+            intra_threads=spec.threads,
+        )
+        self._on_cpu = spec.device == "cpu"
+        self._features = FeatureExtractor(feature_size=self._model.n_mels)
+        self._vocabulary = _open_tokenizer(folder, bool(self._model.is_multilingual))
+        self._tokenizers: dict[tuple[str, str], Tokenizer] = {}
+        self._fitted = spec.fitted_windows and self._on_cpu
+        self._silence = self._encode_silence() if self._fitted else None
+        languages = sorted(_LANGUAGE_CODES) if self._model.is_multilingual else ["en"]
+        self._capabilities = Capabilities(
+            languages=tuple(code for code in languages if self._vocabulary.token_to_id(f"<|{code}|>") is not None),
+            longest_clip=30 * SAMPLE_RATE,
+            detects_language=bool(self._model.is_multilingual),
+            tasks=("transcribe", "translate") if self._model.is_multilingual else ("transcribe",),
+            timestamps=tuple(Timestamps),
+            prompt=True,
+            hotwords=True,
+            temperature=True,
+            beam_search=True,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        """See `aural.engines.base.Engine.transcribe`."""
+        takes = [self._take(clip) for clip in clips]
+        for group in _alike(take for take in takes if len(take.clip) >= SHORTEST_CLIP):
+            self._hear(group)
+        return [self._transcript(take) for take in takes]
+
+    def _take(self, clip: Clip) -> Take:
+        language = clip.options.language or "en"
+        mel = self._features(clip.samples if len(clip) >= SHORTEST_CLIP else np.zeros(SHORTEST_CLIP, np.float32))
+        return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
+
+    def _hear(self, takes: list[Take]) -> None:
+        """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer."""
+        self._encode(takes, fitted=self._fitted)
+        self._detect_languages(takes)
+        self._decode(takes, takes[0].clip.options.temperature or 0.0)
+        doubted = [take for take in takes if self._fitted and not guard.trusts_fitted(take.evidence)]
+        if doubted:
+            self._encode(doubted, fitted=False)
+            self._decode(doubted, doubted[0].decoded.temperature)
+        if takes[0].clip.options.temperature is None:
+            self._fall_back([take for take in takes if guard.needs_fallback(take.evidence)])
+
+    def _fall_back(self, takes: list[Take]) -> None:
+        """Decode again, ever warmer, until the result passes; if none does, keep the likeliest."""
+        best = {id(take): take.decoded for take in takes}
+        failed = takes
+        for temperature in FALLBACK_TEMPERATURES:
+            if not failed:
+                return
+            self._decode(failed, temperature)
+            failed = [take for take in failed if guard.needs_fallback(take.evidence)]
+            for take in failed:
+                best[id(take)] = max(best[id(take)], take.decoded, key=_merit)
+        for take in failed:
+            take.decoded = best[id(take)]
+
+    def _encode(self, takes: list[Take], *, fitted: bool) -> None:
+        for take in takes:
+            frames = _even(take.frames + MARGIN_FRAMES) if fitted else FULL_FRAMES
+            window = np.zeros((1, take.mel.shape[0], min(frames, FULL_FRAMES)), np.float32)
+            content = min(take.frames, window.shape[2])
+            window[0, :, :content] = take.mel[:, :content]
+            take.encoded = self._model.encode(ctranslate2.StorageView.from_array(window))
+            take.redone = self._fitted and not fitted
+
+    def _encode_silence(self) -> Samples:
+        """What the encoder says of 30 s in which nobody speaks, shape (1, 1500, d_model)."""
+        window = np.zeros((1, self._model.n_mels, FULL_FRAMES), np.float32)
+        return np.array(self._model.encode(ctranslate2.StorageView.from_array(window)))
+
+    def _stack(self, takes: list[Take]) -> Any:
+        """The encoded clips as one batch, the shorter ones lengthened with encoded silence."""
+        lengths = [take.encoded.shape[1] for take in takes]
+        if self._silence is None or min(lengths) == FULL_FRAMES // 2:
+            return takes[0].encoded if len(takes) == 1 else _concatenate([take.encoded for take in takes])
+        length = max((take.frames + TAIL_FRAMES) // 2 for take in takes)
+        length = min(max(length, *lengths), FULL_FRAMES // 2)
+        batch = np.empty((len(takes), length, self._silence.shape[2]), np.float32)
+        for row, take, heard in zip(batch, takes, lengths, strict=True):
+            row[:heard] = np.asarray(take.encoded)[0]
+            row[heard:] = self._silence[0, heard:length]
+        return ctranslate2.StorageView.from_array(batch)
+
+    def _detect_languages(self, takes: list[Take]) -> None:
+        if not self._model.is_multilingual:
+            return
+        for take in takes:
+            if take.clip.options.language is None:
+                # Without the silent tail, which sounds English to the model.
+                token, take.language_probability = self._model.detect_language(take.encoded)[0][0]
+                take.language = token.strip("<|>")
+                take.tokenizer = self._tokenizer(take.language, take.clip.options.task)
+
+    def _decode(self, takes: list[Take], temperature: float) -> None:
+        """Decode a batch at one temperature and keep the result in each take."""
+        options = takes[0].clip.options
+        budgets = [_budget(take) if not take.redone else MAX_TOKENS for take in takes]
+        sampling: dict[str, Any] = {"beam_size": options.beam_size}
+        if temperature > 0:
+            candidates = FALLBACK_CANDIDATES if options.temperature is None else 1
+            sampling = {"num_hypotheses": candidates, "sampling_topk": 0, "sampling_temperature": temperature}
+            sampling["beam_size"] = 1
+        results = self._model.generate(
+            self._stack(takes),
+            [self._prompt(take) for take in takes],
+            max_length=2 * max(budgets),  # CTranslate2 counts both halves of the text context
+            return_scores=True,
+            return_no_speech_prob=True,
+            **sampling,
+        )
+        for take, budget, result in zip(takes, budgets, results, strict=True):
+            tokens = tuple(result.sequences_ids[0])
+            take.decoded = Decoded(
+                tokens=tokens,
+                avg_logprob=result.scores[0] * len(tokens) / (len(tokens) + 1),
+                no_speech_prob=result.no_speech_prob,
+                temperature=temperature,
+                budget_spent=len(tokens) >= budget,
+            )
+
+    def _prompt(self, take: Take) -> list[int]:
+        tokenizer, options = take.tokenizer, take.clip.options
+        before = tokenizer.encode(" " + options.hotwords.strip()) if options.hotwords else []
+        before += tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
+        prompt = [tokenizer.sot_prev, *before[-(MAX_TOKENS - 1) :]] if before else []
+        prompt += tokenizer.sot_sequence
+        if options.timestamps is Timestamps.NONE:
+            prompt.append(tokenizer.no_timestamps)
+        return prompt
+
+    def _transcript(self, take: Take) -> Transcript:
+        if len(take.clip) < SHORTEST_CLIP:
+            gap = Suppressed(0, len(take.clip), guard.Reason.NO_SPEECH)
+            return Transcript((), (gap,), take.language, take.language_probability)
+        reason = guard.suppression(take.evidence)
+        if reason is not None:
+            gap = Suppressed(0, len(take.clip), reason, take.text.strip())
+            return Transcript((), (gap,), take.language, take.language_probability, take.redone)
+        passages = split_passages(take.decoded.tokens, take.tokenizer, len(take.clip))
+        words = self._align(take, passages) if take.clip.options.timestamps is Timestamps.WORD else {}
+        segments = tuple(
+            _segment(take, passage, words.get(i, ())) for i, passage in enumerate(passages) if passage.text.strip()
+        )
+        return Transcript(segments, (), take.language, take.language_probability, take.redone)
+
+    def _align(self, take: Take, passages: list[Passage]) -> dict[int, tuple[Any, ...]]:
+        text_tokens = [token for passage in passages for token in passage.tokens]
+        if not text_tokens:
+            return {}
+        [result] = self._model.align(
+            self._stack([take]), take.tokenizer.sot_sequence, [text_tokens], take.frames, median_filter_width=7
+        )
+        return align_words(result, passages, take.tokenizer, len(take.clip))
+
+    def _tokenizer(self, language: str, task: str) -> Tokenizer:
+        key = (language, task)
+        if key not in self._tokenizers:
+            multilingual = bool(self._model.is_multilingual)
+            self._tokenizers[key] = Tokenizer(self._vocabulary, multilingual, task=task, language=language)
+        return self._tokenizers[key]
+
+
+def _alike(takes: Iterable[Take]) -> list[list[Take]]:
+    """Groups that one call can decode: same kind of search, and as many tokens before the text."""
+    groups: dict[object, list[Take]] = defaultdict(list)
+    for take in takes:
+        options: Options = take.clip.options
+        key = (options.temperature, options.beam_size, options.timestamps is Timestamps.NONE)
+        groups[key, options.prompt, options.hotwords].append(take)
+    return list(groups.values())
+
+
+def _segment(take: Take, passage: Passage, words: tuple[Any, ...]) -> Segment:
+    return Segment(
+        text=passage.text,
+        start=words[0].start if words else passage.start,
+        end=words[-1].end if words else passage.end,
+        avg_logprob=take.decoded.avg_logprob,
+        compression_ratio=guard.compression_ratio(passage.text),
+        no_speech_prob=take.decoded.no_speech_prob,
+        temperature=take.decoded.temperature,
+        tokens=tuple(passage.tokens),
+        words=words,
+    )
+
+
+def _merit(decoded: Decoded) -> float:
+    return decoded.avg_logprob
+
+
+def _budget(take: Take) -> int:
+    """Tokens that the speech in a clip can be worth; a loop spends them all."""
+    rate = BUDGET_TOKENS_PER_S.get(take.language, BUDGET_TOKENS_PER_S_ELSEWHERE)
+    return min(MAX_TOKENS, round(BUDGET_TOKENS + rate * len(take.clip) / SAMPLE_RATE))
+
+
+def _concatenate(encoded: list[Any]) -> Any:
+    return ctranslate2.StorageView.from_array(np.concatenate([np.asarray(one) for one in encoded]))
+
+
+def _even(frames: int) -> int:
+    return frames + frames % 2
+
+
+def _open_tokenizer(folder: Path, multilingual: bool) -> tokenizers.Tokenizer:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise LoadFailed(f"{folder}: expected a tokenizer.json beside model.bin, found none")
+    return tokenizers.Tokenizer.from_file(str(path))

@@ -1,0 +1,155 @@
+"""Every error that aural raises on purpose.
+
+AuralError
+├── BadRequest                400  the caller can mend it
+│   ├── UnsupportedParameter  400  the model cannot honour it
+│   ├── Unauthorized          401
+│   ├── UnknownModel          404
+│   ├── AudioTooLong          413
+│   ├── BodyTooLarge          413
+│   ├── BadAudio              415
+│   └── RequestTimeout        408  the body did not arrive in time
+├── Overloaded                503  try again after `retry_after_s`
+│   ├── NotReady              503
+│   └── Draining              503
+├── EngineFailed              500  the model raised on this clip
+│   ├── WorkerLost            503  the worker died twice under this job
+│   └── LoadFailed            500  the model could not be loaded
+└── SettingsError             -    the command line, the environment or the file is wrong
+
+`status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
+Each message says what was expected and what came.
+"""
+
+from __future__ import annotations
+
+
+class AuralError(Exception):
+    """The root. `code` is stable and meant for programs, the message for people."""
+
+    status = 500
+    close_code = 1011
+    type = "server_error"
+    code = "internal_error"
+    param: str | None = None
+    retry_after_s: float | None = None
+
+
+class BadRequest(AuralError):
+    status = 400
+    close_code = 1008
+    type = "invalid_request_error"
+    code = "invalid_request"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class UnsupportedParameter(BadRequest):
+    code = "unsupported_parameter"
+
+    def __init__(self, param: str, value: object, model: str, why: str) -> None:
+        super().__init__(f"{model} cannot honour {param}={value!r}: {why}", param=param)
+
+
+class Unauthorized(BadRequest):
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+    def __init__(self) -> None:
+        super().__init__("expected a valid key in 'Authorization: Bearer KEY'; none or another one came")
+
+
+class UnknownModel(BadRequest):
+    status = 404
+    code = "model_not_found"
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(f"no model {name!r} is served here; there is {', '.join(known)}", param="model")
+
+
+class BodyTooLarge(BadRequest):
+    status = 413
+    close_code = 1009
+    code = "body_too_large"
+
+    def __init__(self, limit_bytes: int, got: str) -> None:
+        super().__init__(f"expected a body of at most {limit_bytes} bytes, got {got}")
+
+
+class AudioTooLong(BadRequest):
+    status = 413
+    close_code = 1009
+    code = "audio_too_long"
+
+    def __init__(self, limit_s: float, got_s: float | None = None) -> None:
+        got = "more" if got_s is None else f"{got_s:.1f} s"
+        super().__init__(f"expected at most {limit_s:.0f} s of audio, got {got}", param="file")
+
+
+class BadAudio(BadRequest):
+    status = 415
+    close_code = 1007
+    code = "invalid_audio"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="file")
+
+
+class RequestTimeout(BadRequest):
+    status = 408
+    code = "request_timeout"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"expected the whole body within {limit_s:.0f} s")
+
+
+class Overloaded(AuralError):
+    status = 503
+    close_code = 1013
+    type = "overloaded_error"
+    code = "overloaded"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class NotReady(Overloaded):
+    code = "not_ready"
+
+    def __init__(self, model: str, state: str) -> None:
+        super().__init__(f"{model} is {state}, not ready yet", retry_after_s=1.0)
+
+
+class Draining(Overloaded):
+    code = "draining"
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down", retry_after_s=5.0)
+
+
+class EngineFailed(AuralError):
+    code = "engine_failed"
+
+
+class WorkerLost(EngineFailed):
+    status = 503
+    close_code = 1012
+    code = "worker_lost"
+    retry_after_s = 1.0
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"the {model} worker died while hearing this audio, and so did a second one")
+
+
+class LoadFailed(EngineFailed):
+    code = "load_failed"
+
+
+class SettingsError(AuralError):
+    code = "invalid_settings"
