@@ -61,9 +61,7 @@ def _decode_with_ffmpeg(data: bytes | memoryview, limit_s: float) -> Pcm:
         raise
     except Exception as error:  # PyAV raises FFmpegError and, on odd headers, half of the built-in exceptions
         words = getattr(error, "strerror", None) or str(error)
-        raise BadAudio(
-            f"expected audio that FFmpeg can read, got {len(data)} bytes of something else: {words}"
-        ) from error
+        raise BadAudio(f"expected audio that FFmpeg can read, got {len(data)} bytes: {words}") from error
 
 
 def _open(data: bytes | memoryview) -> InputContainer:
@@ -79,7 +77,66 @@ def _open(data: bytes | memoryview) -> InputContainer:
 
 @cache
 def _audio_decoders() -> str:
-    """Every decoder of sound: probing a video would decode its first pictures too."""
+    """Every decoder of sound and none of pictures, which FFmpeg would otherwise run on a video to learn its shape."""
     import av
 
-    return ",".join(name for name in sorted(av.codecs_available) if _is_audio_decoder(name))
+    return ",".join(name for name in sorted(av.codecs_available) if _decodes_audio(name))
+
+
+def _decodes_audio(name: str) -> bool:
+    import av
+
+    try:
+        return av.Codec(name, "r").type == "audio"
+    except ValueError:  # it only encodes
+        return False
+
+
+def _audio_stream(container: InputContainer) -> AudioStream:
+    if not container.streams.audio:
+        kinds = ", ".join(stream.type for stream in container.streams) or "no streams"
+        raise BadAudio(f"expected an audio track, got {container.format.name} with {kinds}")
+    return container.streams.audio[0]
+
+
+def _refuse_declared(container: InputContainer, stream: AudioStream, limit_s: float) -> None:
+    if not container.format.name.startswith(_DECLARING):
+        return
+    if stream.duration is not None and stream.time_base is not None:
+        declared_s = float(stream.duration * stream.time_base)
+    else:
+        declared_s = (container.duration or 0) / 1_000_000
+    if declared_s > limit_s:
+        raise AudioTooLong(limit_s, declared_s)
+
+
+def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+    """Frames of the packets that decode, up to the end of the file or to where it is broken for good."""
+    import av
+
+    heard, barren = False, 0
+    failure: av.FFmpegError | None = None
+    packets = container.demux(stream)
+    while barren < _MOST_BARREN_PACKETS:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                break
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            failure, frames = error, []
+        heard, barren = heard or bool(frames), 0 if frames else barren + 1
+        yield from frames
+    if failure is not None and not heard:
+        raise failure
+
+
+def _joined(pieces: Iterable[Samples], limit_s: float) -> Samples:
+    kept: list[Samples] = []
+    room = round(limit_s * SAMPLE_RATE)
+    for piece in pieces:
+        room -= len(piece)
+        if room < 0:
+            raise AudioTooLong(limit_s)
+        kept.append(piece)
+    return np.concatenate(kept) if kept else np.empty(0, np.float32)

@@ -59,7 +59,8 @@ def read_wav(data: bytes | memoryview, *, limit_s: float) -> Pcm | None:
 
 def _chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Names and contents of the chunks of a RIFF/WAVE file; nothing when it is not one."""
-    if view[:4] != b"RIFF" or view[8:_RIFF_BYTES] != b"WAVE":
+    head = bytes(view[:_RIFF_BYTES])
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
         return
     start = _RIFF_BYTES
     for _ in range(_MOST_CHUNKS):

@@ -1,0 +1,139 @@
+"""Where somebody speaks: Silero VAD v6 through onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.audio.span import Span
+from aural.errors import LoadFailed
+from aural.types import SAMPLE_RATE, Samples
+
+FRAME_SAMPLES: Final = 512
+"""One probability for each 32 ms."""
+_CONTEXT_SAMPLES: Final = 64
+"""The end of the frame before, which the model sees again."""
+_BLOCK_FRAMES: Final = 256
+"""Frames to a run: enough to spread its fixed cost, few enough to stay in the processor's cache."""
+_STATE_UNITS: Final = 128
+_WEIGHTS: Final = Path(__file__).with_name("silero") / "silero_vad_v6.onnx"
+
+Probabilities = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VadState:
+    """What the model remembers of each of several streams between two runs."""
+
+    hidden: Samples
+    """float32, shape (1, streams, 128)."""
+    cell: Samples
+    """float32, shape (1, streams, 128)."""
+
+    @classmethod
+    def fresh(cls, streams: int = 1) -> VadState:
+        zeros = np.zeros((1, streams, _STATE_UNITS), np.float32)
+        return cls(zeros, zeros)
+
+
+class SileroVad:
+    """The loaded model. It keeps nothing between calls, so threads and streams may share one."""
+
+    def __init__(self, weights: Path = _WEIGHTS) -> None:
+        """Load `weights`, an ONNX file as `silero/rewrite.py` writes it. Raises LoadFailed."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions have no public base
+            raise LoadFailed(f"expected Silero VAD at {weights}, got: {error}") from error
+
+    def speech_probabilities(self, samples: Samples) -> Probabilities:
+        """How likely each 32 ms holds speech, float32, shape (ceil(n / 512),); the last frame is filled with zeros."""
+        frames = _frames(samples)
+        state = VadState.fresh()
+        blocks = [np.empty(0, np.float32)]
+        for start in range(0, len(frames), _BLOCK_FRAMES):
+            block, state = self.advance(frames[start : start + _BLOCK_FRAMES, np.newaxis], state)
+            blocks.append(block[:, 0])
+        return np.concatenate(blocks)
+
+    def advance(self, frames: Samples, state: VadState) -> tuple[Probabilities, VadState]:
+        """Probabilities, shape (n, streams), of the next n frames of some streams, and the state after them.
+
+        `frames` has shape (n, streams, 576): each is 512 samples behind the last 64 of the frame before it.
+        """
+        inputs = {"input": np.ascontiguousarray(frames), "h": state.hidden, "c": state.cell}
+        probabilities, hidden, cell = self._session.run(None, inputs)
+        return probabilities, VadState(hidden, cell)
+
+
+def speech_spans(
+    probabilities: Probabilities,
+    length: int,
+    *,
+    threshold: float = 0.5,
+    release: float = 0.35,
+    min_speech_ms: int = 250,
+    min_silence_ms: int = 100,
+    pad_ms: int = 30,
+) -> tuple[Span, ...]:
+    """The spoken spans of `length` samples, in order and apart, by the rules of Silero's `get_speech_timestamps`.
+
+    Speech begins at `threshold` and ends where the probability falls below `release`, once it has not come back for
+    `min_silence_ms`; speech of up to `min_speech_ms` is dropped; the rest grows by `pad_ms` at both ends, or by half
+    of the silence between two where that is less. Source: https://github.com/snakers4/silero-vad, `utils_vad.py`.
+    """
+    spoken = _spoken(probabilities, length, threshold, release, _samples(min_silence_ms))
+    return _padded([span for span in spoken if len(span) > _samples(min_speech_ms)], _samples(pad_ms), length)
+
+
+def _frames(samples: Samples) -> Samples:
+    """A view of shape (n, 576) on zero-padded samples, each frame with the context before it."""
+    count = -(-len(samples) // FRAME_SAMPLES)
+    padded = np.zeros(_CONTEXT_SAMPLES + count * FRAME_SAMPLES, np.float32)
+    padded[_CONTEXT_SAMPLES : _CONTEXT_SAMPLES + len(samples)] = samples
+    if not count:
+        return np.empty((0, _CONTEXT_SAMPLES + FRAME_SAMPLES), np.float32)
+    return np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
+
+
+def _spoken(
+    probabilities: Probabilities, length: int, threshold: float, release: float, min_silence: int
+) -> Iterator[Span]:
+    start: int | None = None
+    quiet: int | None = None
+    for index, probability in enumerate(probabilities.tolist()):
+        sample = index * FRAME_SAMPLES
+        if probability >= threshold:
+            start, quiet = sample if start is None else start, None
+        elif probability < release and start is not None:
+            quiet = sample if quiet is None else quiet
+            if sample - quiet >= min_silence:
+                yield Span(start, quiet)
+                start = quiet = None
+    if start is not None:
+        yield Span(start, length)
+
+
+def _padded(spans: list[Span], pad: int, length: int) -> tuple[Span, ...]:
+    """Each span longer by `pad`, meeting its neighbour halfway where the silence is too short for both."""
+    if not spans:
+        return ()
+    between = [min(pad, (after.start - before.end) // 2) for before, after in pairwise(spans)]
+    growth = [min(pad, spans[0].start), *between, min(pad, length - spans[-1].end)]
+    sides = zip(spans, pairwise(growth), strict=True)
+    return tuple(Span(span.start - left, span.end + right) for span, (left, right) in sides)
+
+
+def _samples(time_ms: int) -> int:
+    return time_ms * SAMPLE_RATE // 1000
