@@ -20,6 +20,7 @@ PAUSE = int(0.3 * RATE)
 """Silence between two joined utterances, in samples."""
 KINDS = ("read", "conversation", "telephone")
 MIX_S = (1.0, 28.0)
+LONG = "long"
 LEAST_ITEMS = 40
 LEAST_FILLED = 0.8
 """Share of a built item that recordings must fill; the rest is silence at its end."""
@@ -98,6 +99,14 @@ def read_utterances(audio: Path) -> list[Utterance]:
             texts.add(text)
             utterances.append(Utterance(Path(entry["file"]).stem, entry["text"], decode(audio / entry["file"])))
     return utterances
+
+
+def read_long(audio: Path) -> Workload:
+    """The longest English recording, as the only item of the workload `long`."""
+    entries = map(json.loads, (audio / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
+    longest = max((e for e in entries if e["language"] == "en" and e["kind"] == "long"), key=lambda e: e["duration_s"])
+    item = Item(Path(longest["file"]).stem, longest["text"], decode(audio / longest["file"]), 1.0)
+    return Workload(LONG, (item,))
 
 
 def _usable(entry: dict[str, Any]) -> bool:

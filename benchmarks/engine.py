@@ -90,8 +90,9 @@ def cut(pcm: Pcm16) -> list[Samples]:
     if len(samples) <= WINDOW:
         return [samples]
     from aural.audio.cut import cut as cut_long
+    from aural.types import Pcm
 
-    return [clip.samples for clip in cut_long(samples)]
+    return [samples[span.start : span.end] for span in cut_long(Pcm(samples))]
 
 
 def in_batches(engine: Engine, items: Sequence[Sequence[Samples]], size: int) -> Iterator[str]:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.arms.base import Arm, Load
-from benchmarks.clips import Workload
+from benchmarks.clips import LONG, Workload
 from benchmarks.records import Cell, Variant
 
 CALLERS = (1, 5, 10, 20, 64)
 SATURATED = 20
-LONG = "long"
 KEPT_VARIANTS = 3
 """Settings that are tried again on each further workload; the first tries all."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Samples:
 class Sampler:
     """Watches the trees under `roots` from a thread until it is left."""
 
-    def __init__(self, roots: Collection[int]) -> None:
+    def __init__(self, roots: Collection[int], is_engine: Callable[[int], bool]) -> None:
+        self._is_engine = is_engine
         self._roots = [psutil.Process(pid) for pid in roots]
         self._helpers: list[psutil.Process] = []
         self._helper_cpu_s: dict[int, float] = {}
@@ -58,7 +59,7 @@ class Sampler:
     def usage(self, opened: float, closed: float, client_cpu_s: float = 0.0) -> Usage:
         """What was used between two moments of the monotonic clock. Call it before the arm ends."""
         samples = self._samples
-        engines = engine_processes(samples.cpu_s)
+        engines = [pid for pid in samples.cpu_s if self._is_engine(pid)]
         cpu_s = {pid: _between(readings, opened, closed) for pid, readings in samples.cpu_s.items()}
         machine, own = (
             _between(list(zip(samples.at, values, strict=True)), opened, closed)
@@ -110,9 +111,13 @@ def tree(roots: Collection[psutil.Process]) -> list[psutil.Process]:
     return found
 
 
-def engine_processes(pids: Collection[int]) -> list[int]:
-    """Those that have the model's library in memory."""
-    return [pid for pid in pids if ENGINE_LIBRARY in _maps(pid)]
+def holds_library(pid: int) -> bool:
+    """Whether a process has the model's library in memory."""
+    return ENGINE_LIBRARY in _proc(pid, "maps")
+
+
+def command_has(pid: int, word: str) -> bool:
+    return word in _proc(pid, "cmdline")
 
 
 def stop(pid: int) -> None:
@@ -129,9 +134,9 @@ def stop(pid: int) -> None:
     psutil.wait_procs(alive, timeout=STOP_WITHIN_S)
 
 
-def _maps(pid: int) -> str:
+def _proc(pid: int, name: str) -> str:
     try:
-        return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace")
+        return Path(f"/proc/{pid}/{name}").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
 

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks import records
 from benchmarks.arms.base import Arm, ArmUnavailable, Load, Running, Setup
-from benchmarks.clips import Workload
-from benchmarks.plan import LONG, Plan, candidates, merit
+from benchmarks.clips import LONG, Workload
+from benchmarks.plan import Plan, candidates, merit
 from benchmarks.records import Cell, Variant
 
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from benchmarks.arms.base import ServerArm, Setup, wav
+from benchmarks.arms.base import ServerArm, Setup, get, wav
+from benchmarks.processes import command_has
 from benchmarks.records import Variant
+
+REDONE = "aural_redone_clips_total"
 
 
 def _command(setup: Setup, variant: Variant, port: int) -> list[str]:
     return ["-m", "aural", "serve", "--model", setup.model, "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _counted(port: int) -> dict[str, float]:
+    """Clips that the engine heard again in the full window."""
+    lines = (get(port, "/metrics") or b"").decode().splitlines()
+    return {"redone_clips": sum(float(line.split()[-1]) for line in lines if line.startswith(REDONE))}
 
 
 def _arm(name: str, env: dict[str, str]) -> ServerArm:
@@ -15,10 +24,12 @@ def _arm(name: str, env: dict[str, str]) -> ServerArm:
         name=name,
         command=_command,
         health="/ping",
-        path="/invocations",
+        path="/invocations?language=en",
         content_type="audio/wav",
         body=wav,
         env=lambda _: env,
+        extra=_counted,
+        is_engine=lambda pid: command_has(pid, "aural.serving.worker"),
     )
 
 

@@ -102,6 +102,8 @@ class ServerArm:
     callers: frozenset[int] | None = None
     extra: Callable[[int], dict[str, float]] = lambda _: {}
     """Figures that the server itself has counted, asked for at its port."""
+    is_engine: Callable[[int], bool] = processes.holds_library
+    """Whether a process of the server is one that does the hearing."""
 
     @contextmanager
     def start(self, setup: Setup, workload: Workload, variant: Variant) -> Iterator[Running]:
@@ -138,7 +140,7 @@ class _Server:
             at_least=load.at_least,
             once=load.once,
         )
-        with processes.Sampler([self.pid]) as sampler:
+        with processes.Sampler([self.pid], arm.is_engine) as sampler:
             outcome = ask(job, sampler)
             sampler.take()
             usage = sampler.usage(outcome.opened, outcome.closed, outcome.client_cpu_s)

@@ -90,7 +90,7 @@ class _Pool:
                 raise ArmUnavailable(f"a worker ended before it was ready, see {self.arm}.log")
 
     def measure(self, load: Load) -> Cell:
-        with processes.Sampler([child.pid for child in self.children]) as sampler:
+        with processes.Sampler([child.pid for child in self.children], processes.holds_library) as sampler:
             answers, opened, closed = self._drive(load)
             sampler.take()
             usage = sampler.usage(opened, closed)
