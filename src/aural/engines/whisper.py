@@ -1,14 +1,13 @@
 """Whisper through CTranslate2: clips of many callers encoded and decoded together.
 
-On a CPU the encoder gains nothing from a batch and the decoder a great deal, so clips are encoded one by one and decoded
-together. With fitted windows the encoder hears only the clip and a short margin instead of 30 s; what it would have said
-of the silence after that is known beforehand and appended, so that the decoder still sees speech end in silence
-(docs/fitted-windows.md).
+On a CPU the encoder gains nothing from a batch and the decoder a great deal, so clips are encoded one by one and
+decoded together. With fitted windows the encoder hears only the clip and a short margin instead of 30 s; what it would
+have said of the silence after that is known beforehand and appended, so that the decoder still sees speech end in
+silence (docs/fitted-windows.md).
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.weights import verify
 from aural.engines.whisper_text import Passage, align_words, split_passages
 from aural.errors import LoadFailed
-from aural.types import SAMPLE_RATE, Clip, Options, Samples, Segment, Suppressed, Timestamps, Transcript
+from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 FRAMES_PER_S = 100
 """Log-mel frames per second; the encoder halves them."""
@@ -75,7 +74,7 @@ class Take:
 
     @property
     def frames(self) -> int:
-        return min(self.mel.shape[1], FULL_FRAMES)
+        return min(int(self.mel.shape[1]), FULL_FRAMES)
 
     @property
     def text(self) -> str:
@@ -253,7 +252,7 @@ class WhisperEngine:
 
     def _transcript(self, take: Take) -> Transcript:
         if len(take.clip) < SHORTEST_CLIP:
-            gap = Suppressed(0, len(take.clip), guard.Reason.NO_SPEECH)
+            gap = Suppressed(0, len(take.clip), Reason.NO_SPEECH)
             return Transcript((), (gap,), take.language, take.language_probability)
         reason = guard.suppression(take.evidence)
         if reason is not None:

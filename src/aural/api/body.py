@@ -1,0 +1,93 @@
+"""Bodies: refused before they are read where that can be known, and never read past the limit or the deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import MultipartParseError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from aural.errors import BadAudio, BadRequest, BodyTooLarge, RequestTimeout
+
+MAX_FIELD_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    max_bytes: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A multipart form: its one file and the values of each field, `name[]` under `name`."""
+
+    file: bytes | None
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+async def read_body(request: Request, limits: BodyLimits) -> bytes:
+    """The whole body; raises BodyTooLarge, RequestTimeout, BadAudio for a compressed one."""
+    async with _deadline(limits):
+        chunks = [chunk async for chunk in _limited(request, limits)]
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def read_form(request: Request, limits: BodyLimits) -> Form:
+    """The multipart form; raises what `read_body` raises and BadRequest for a broken form."""
+    parser = MultiPartParser(
+        request.headers, _limited(request, limits), max_files=1, max_fields=100, max_part_size=MAX_FIELD_BYTES
+    )
+    parser.spool_max_size = limits.max_bytes  # in memory: the limit bounds it
+    async with _deadline(limits):
+        try:
+            form = await parser.parse()
+        except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
+            raise BadRequest(f"expected multipart/form-data as RFC 7578 has it, got a broken one: {error}") from error
+    file: bytes | None = None
+    fields: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name != "file":
+                raise BadRequest(f"expected the audio in the field 'file', got a file in {name!r}", param=name)
+            file = value.file.read()
+        else:
+            fields.setdefault(name.removesuffix("[]"), []).append(value)
+    return Form(file, fields)
+
+
+async def _limited(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise BadAudio(f"expected a body without Content-Encoding, got {encoding}")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limits.max_bytes:
+        raise BodyTooLarge(limits.max_bytes, f"Content-Length {declared}")
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limits.max_bytes:
+            raise BodyTooLarge(limits.max_bytes, "more")
+        if chunk:
+            yield chunk
+
+
+class _deadline:  # noqa: N801 - reads as the context manager it is
+    """Turns the timeout of a slow body into RequestTimeout."""
+
+    def __init__(self, limits: BodyLimits) -> None:
+        self._limit_s = limits.timeout_s
+        self._timeout = asyncio.timeout(limits.timeout_s)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc: object) -> None:
+        try:
+            await self._timeout.__aexit__(*exc)  # type: ignore[arg-type]
+        except TimeoutError:
+            raise RequestTimeout(self._limit_s) from None

@@ -1,0 +1,99 @@
+"""Around every request: its id, its log line, its metrics, the key, and the number of requests at once."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import time
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aural.api.errors import response_to
+from aural.errors import AuralError, Overloaded, Unauthorized
+from aural.metrics import Metrics
+
+log = logging.getLogger("aural.access")
+
+REQUEST_ID = "x-request-id"
+OPEN_PATHS = frozenset({"/ping"})
+"""Answered to anybody, at any load."""
+CLIENT_CLOSED = 499
+_GOOD_ID = re.compile(r"[\w.:-]{1,128}")
+
+
+class Observe:
+    """Gives each request an id (the caller's, if it sent one), logs it when it ends, and counts it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        given = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = given if _GOOD_ID.fullmatch(given) else uuid4().hex
+        status = CLIENT_CLOSED
+        began = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        self._metrics.in_flight.inc()
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._metrics.in_flight.dec()
+            self._note(scope, status, time.perf_counter() - began, request_id)
+        return None
+
+    def _note(self, scope: Scope, status: int, took_s: float, request_id: str) -> None:
+        route = getattr(scope.get("route"), "path", "unknown")
+        self._metrics.requests.labels(route, status).inc()
+        self._metrics.request_s.labels(route).observe(took_s)
+        level = logging.DEBUG if scope["path"] in OPEN_PATHS else logging.INFO
+        fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(took_s * 1000, 1)}
+        log.log(level, "request", extra=fields | {"request_id": request_id})
+
+
+class Guard:
+    """Turns away who has no key, and who comes when too many are being served."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str, max_requests: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._key = api_key.encode()
+        self._most = max_requests
+        self._count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+            return await self._app(scope, receive, send)
+        try:
+            self._check(Headers(scope=scope))
+        except AuralError as error:
+            self._metrics.refused.labels(error.code).inc()
+            return await response_to(error)(scope, receive, send)
+        self._count += 1
+        try:
+            return await self._app(scope, receive, send)
+        finally:
+            self._count -= 1
+
+    def _check(self, headers: Headers) -> None:
+        if self._key and not hmac.compare_digest(_key_in(headers), self._key):
+            raise Unauthorized
+        if self._count >= self._most:
+            raise Overloaded(f"{self._most} requests are being answered already", retry_after_s=1.0)
+
+
+def _key_in(headers: Headers) -> bytes:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return (key.strip() if scheme.lower() in ("bearer", "token") else headers.get("x-api-key", "")).encode()

@@ -1,0 +1,217 @@
+"""OpenAI's audio routes: POST /v1/audio/transcriptions, POST /v1/audio/translations, GET /v1/models."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from aural.api import formats
+from aural.api.body import Form, read_form
+from aural.api.errors import body_of
+from aural.api.service import Ask, Service, language_options, service_of
+from aural.errors import AuralError, BadRequest, UnsupportedParameter
+from aural.serving.transcriber import Transcriber
+from aural.text import plain, spaced
+from aural.types import Options, Pcm, Task, Timestamps, Transcript
+
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+FIELDS = frozenset(
+    {"model", "language", "prompt", "temperature", "response_format", "timestamp_granularities", "stream"}
+    | {"chunking_strategy", "hotwords", "keywords", "beam_size"}
+)
+NEVER = {
+    "include": "no engine gives log-probabilities of tokens",
+    "known_speaker_names": "speakers are not told apart",
+    "known_speaker_references": "speakers are not told apart",
+    "languages": "give one 'language', or none to detect it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the caller wants the answer."""
+
+    format: str
+    granularities: tuple[Timestamps, ...]
+    stream: bool
+    task: Task
+
+
+async def transcriptions(request: Request) -> Response:
+    return await _respond(request, "transcribe")
+
+
+async def translations(request: Request) -> Response:
+    return await _respond(request, "translate")
+
+
+async def models(request: Request) -> Response:
+    return JSONResponse({"object": "list", "data": [_model(one) for one in service_of(request).fleet]})
+
+
+async def model(request: Request) -> Response:
+    return JSONResponse(_model(service_of(request).fleet.get(request.path_params["name"])))
+
+
+async def _respond(request: Request, task: Task) -> Response:
+    service = service_of(request)
+    service.admit()
+    form = await read_form(request, service.body)
+    wanted = _wanted(form, task)
+    ask = _ask(form, wanted, service)
+    if wanted.stream:
+        return StreamingResponse(_events(*await service.stream(ask)), media_type="text/event-stream")
+    answer = await service.answer(request, ask)
+    match wanted.format:
+        case "text":
+            return PlainTextResponse(plain(answer.transcript.segments) + "\n")
+        case "srt":
+            return PlainTextResponse(formats.as_srt(answer.transcript.segments))
+        case "vtt":
+            return PlainTextResponse(formats.as_vtt(answer.transcript.segments), media_type="text/vtt")
+        case "verbose_json":
+            return JSONResponse(formats.as_verbose_json(answer, task, wanted.granularities))
+        case _:
+            return JSONResponse(formats.as_json(answer))
+
+
+def _wanted(form: Form, task: Task) -> Wanted:
+    """The form of the answer; raises BadRequest for what no model could honour."""
+    model_name = _one(form, "model") or "aural"
+    for name, why in NEVER.items():
+        if name in form.fields:
+            raise UnsupportedParameter(name, form.fields[name], model_name, why)
+    unknown = sorted(form.fields.keys() - FIELDS)
+    if unknown:
+        raise BadRequest(f"expected fields of {', '.join(sorted(FIELDS))}; got {unknown[0]!r}", param=unknown[0])
+    if _one(form, "chunking_strategy", "auto") != "auto":
+        raise UnsupportedParameter("chunking_strategy", _one(form, "chunking_strategy"), model_name, "only 'auto' is")
+    response_format = _one(form, "response_format", "json")
+    if response_format not in FORMATS:
+        raise BadRequest(
+            f"expected a response_format of {', '.join(FORMATS)}; got {response_format!r}", param="response_format"
+        )
+    stream = _boolean(form, "stream")
+    if stream and response_format not in ("json", "text"):
+        raise BadRequest(f"expected response_format json with stream=true, got {response_format!r}", param="stream")
+    return Wanted(response_format, _granularities(form, response_format), stream, task)
+
+
+def _granularities(form: Form, response_format: str) -> tuple[Timestamps, ...]:
+    asked = form.fields.get("timestamp_granularities")
+    if asked and response_format != "verbose_json":
+        raise BadRequest(
+            f"expected response_format verbose_json with timestamp_granularities, got {response_format!r}",
+            param="timestamp_granularities",
+        )
+    for value in asked or ():
+        if value not in (Timestamps.SEGMENT, Timestamps.WORD):
+            raise BadRequest(f"expected 'segment' or 'word', got {value!r}", param="timestamp_granularities")
+    return tuple(Timestamps(value) for value in asked or ("segment",))
+
+
+def _ask(form: Form, wanted: Wanted, service: Service) -> Ask:
+    if form.file is None:
+        raise BadRequest("expected the audio in the field 'file', got none", param="file")
+    timestamps = Timestamps.NONE
+    if wanted.format in ("verbose_json", "srt", "vtt"):
+        timestamps = Timestamps.WORD if Timestamps.WORD in wanted.granularities else Timestamps.SEGMENT
+    code, script = language_options(_one(form, "language"))
+    temperature = _number(form, "temperature", 0.0, 1.0)
+    options = Options(
+        language=code,
+        task=wanted.task,
+        prompt=_one(form, "prompt") or "",
+        hotwords=" ".join([*form.fields.get("hotwords", []), *form.fields.get("keywords", [])]),
+        temperature=temperature or None,  # 0 asks for the fallback, as OpenAI has it
+        beam_size=int(_number(form, "beam_size", 1, 16) or service.beam_size),
+        timestamps=timestamps,
+    )
+    return Ask(form.file, _one(form, "model"), options, script)
+
+
+async def _events(pcm: Pcm, parts: AsyncIterator[Transcript]) -> AsyncIterator[bytes]:
+    """Server-sent events: a delta per clip, then the whole text, which is the deltas put together."""
+    told = ""
+    try:
+        async for part in parts:
+            whole = told + "".join(segment.text for segment in spaced(part).segments)
+            delta = whole.lstrip() if not told else whole[len(told) :]
+            told += delta
+            if delta:
+                yield _event({"type": "transcript.text.delta", "delta": delta})
+    except AuralError as error:
+        yield _event(body_of(error))
+        return
+    yield _event({"type": "transcript.text.done", "text": told, "usage": formats.usage(pcm.duration_s)})
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def _model(transcriber: Transcriber) -> dict[str, Any]:
+    scheduler = transcriber.scheduler
+    can = scheduler.capabilities
+    return {
+        "id": scheduler.name,
+        "object": "model",
+        "created": 0,
+        "owned_by": "aural",
+        "capabilities": {
+            "languages": can.languages,
+            "detects_language": can.detects_language,
+            "tasks": can.tasks,
+            "timestamps": [one.value for one in can.timestamps],
+            "prompt": can.prompt,
+            "hotwords": can.hotwords,
+            "temperature": can.temperature,
+            "beam_search": can.beam_search,
+        },
+    }
+
+
+def _one(form: Form, name: str, default: str | None = None) -> str | None:
+    values = form.fields.get(name, [])
+    if len(values) > 1:
+        raise BadRequest(f"expected {name} once, got it {len(values)} times", param=name)
+    return values[0] if values else default
+
+
+def _boolean(form: Form, name: str) -> bool:
+    value = (_one(form, name) or "false").lower()
+    if value not in ("true", "false", "1", "0"):
+        raise BadRequest(f"expected true or false, got {value!r}", param=name)
+    return value in ("true", "1")
+
+
+def _number(form: Form, name: str, low: float, high: float) -> float | None:
+    value = _one(form, name)
+    if value is None:
+        return None
+    return number(value, name, low, high)
+
+
+def number(value: object, name: str, low: float, high: float) -> float:
+    """A number in a range; raises BadRequest."""
+    try:
+        parsed = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        parsed = float("nan")
+    if not low <= parsed <= high:
+        raise BadRequest(f"expected {name} from {low:g} to {high:g}, got {value!r}", param=name)
+    return parsed
+
+
+routes = [
+    Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
+    Route("/v1/audio/translations", translations, methods=["POST"]),
+    Route("/v1/models", models),
+    Route("/v1/models/{name:path}", model),
+]

@@ -1,0 +1,295 @@
+"""SageMaker's contract: POST /invocations in every form that the article's clients send.
+
+| request                                                     | answer                                               |
+|-------------------------------------------------------------|------------------------------------------------------|
+| `{"audio_input": HEX, "language"?, "task"?}`                | `{"text"}`, as the JumpStart Whisper                 |
+| `{"transcription": {"audio": {"data": BASE64}, …}}`         | `{"transcription": {"text", …}, …}`, as Voxtral's    |
+| `{"audio": {"data": BASE64}, "timestamps"?, "language"?}`   | `{"text", "timestamps"?, …}`, as Parakeet's          |
+| `audio/*`, `video/*` or `application/octet-stream` body     | `{"text", "language", "duration", …}`                |
+| multipart/form-data, or `route=` in the custom attributes   | OpenAI's                                             |
+
+Each answers in its own shape, whichever engine serves it. With `Accept: application/x-ndjson` or `text/event-stream`
+the segments of long audio come as soon as they are heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import time
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from aural.api import openai
+from aural.api.body import read_body
+from aural.api.errors import body_of
+from aural.api.formats import segment_json, suppressed_json, word_json
+from aural.api.openai import number
+from aural.api.service import Answer, Ask, RawFormat, language_options, service_of
+from aural.audio.encoding import SAMPLE_BYTES
+from aural.errors import AuralError, BadAudio, BadRequest
+from aural.text import join, plain, spaced
+from aural.types import Options, Pcm, Task, Timestamps, Transcript
+
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
+QUERY = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
+STREAMS = {"application/x-ndjson", "application/jsonlines", "text/event-stream"}
+
+Shape = Callable[[Answer], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    ask: Ask
+    shape: Shape
+
+
+async def invocations(request: Request) -> Response:
+    """One request to transcribe, in whichever form it came."""
+    service = service_of(request)
+    service.admit()
+    attributes = _attributes(request)
+    kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
+    if "route" in attributes:
+        if attributes["route"] not in ROUTES:
+            raise BadRequest(f"expected route of {', '.join(ROUTES)}; got {attributes['route']!r}", param="route")
+        return await ROUTES[attributes["route"]](request)
+    if kind == "multipart/form-data":
+        return await openai.transcriptions(request)
+    invocation = await _parse(request, kind, await read_body(request, service.body), service.beam_size)
+    invocation = replace(invocation, ask=_addressed(invocation.ask, request, attributes))
+    accept = request.headers.get("accept", "").partition(";")[0].strip().lower()
+    if accept in STREAMS:
+        pcm, parts = await service.stream(invocation.ask)
+        return StreamingResponse(_lines(pcm, parts, sse=accept == "text/event-stream"), media_type=accept)
+    answer = await service.answer(request, invocation.ask)
+    if accept == "text/plain":
+        return PlainTextResponse(plain(answer.transcript.segments) + "\n")
+    return JSONResponse(invocation.shape(answer))
+
+
+async def _parse(request: Request, kind: str, body: bytes, beam_size: int) -> Invocation:
+    if kind == "application/json":
+        return await asyncio.to_thread(_parse_json, body, beam_size)
+    if kind.startswith(("audio/", "video/")) or kind == "application/octet-stream":
+        return Invocation(_raw_ask(request, kind, body, beam_size), _native_shape)
+    raise BadAudio(f"expected application/json, multipart/form-data, audio/* or video/*, got {kind}")
+
+
+def _attributes(request: Request) -> dict[str, str]:
+    """Custom attributes of the form `key=value`, between commas; other ones are the caller's own business."""
+    pairs = (item.partition("=") for item in request.headers.get(ATTRIBUTES, "").split(","))
+    return {key.strip(): value.strip() for key, _, value in pairs if key.strip() in ("route", "model")}
+
+
+def _addressed(ask: Ask, request: Request, attributes: dict[str, str]) -> Ask:
+    """The request with its model, if it named one outside of the body."""
+    target = request.headers.get("x-amzn-sagemaker-target-model")
+    return replace(ask, model=ask.model or attributes.get("model") or target)
+
+
+def _raw_ask(request: Request, kind: str, body: bytes, beam_size: int) -> Ask:
+    """Options of a raw body come in the query."""
+    query = dict(request.query_params)
+    unknown = sorted(query.keys() - QUERY)
+    if unknown:
+        raise BadRequest(
+            f"expected query parameters of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0]
+        )
+    raw = _raw_format(request.headers.get("content-type", "")) if kind in ("audio/pcm", "audio/basic") else None
+    return _ask(body, query, beam_size, raw)
+
+
+def _raw_format(content_type: str) -> RawFormat:
+    """`audio/pcm;rate=8000;channels=1;encoding=mulaw`; `audio/basic` is µ-law at 8 kHz (RFC 2046)."""
+    kind, *parameters = (part.strip() for part in content_type.split(";"))
+    if kind.lower() == "audio/basic":
+        return RawFormat("mulaw", 8000)
+    given = dict(part.partition("=")[::2] for part in parameters)
+    if "rate" not in given:
+        raise BadRequest("expected audio/pcm;rate=HERTZ, got no rate", param="rate")
+    encoding = given.get("encoding", "pcm_s16le")
+    if encoding not in SAMPLE_BYTES:
+        raise BadRequest(f"expected an encoding of {', '.join(SAMPLE_BYTES)}; got {encoding!r}", param="encoding")
+    rate, channels = (_integer(given.get(name, default), name) for name, default in (("rate", ""), ("channels", "1")))
+    return RawFormat(encoding, rate, channels)
+
+
+def _parse_json(body: bytes, beam_size: int) -> Invocation:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"expected JSON, got something else: {error}") from error
+    if not isinstance(document, dict):
+        raise BadRequest(f"expected a JSON object, got {type(document).__name__}")
+    inner = document.get("transcription")
+    if "audio_input" in document:
+        return Invocation(_ask(_hex(document.pop("audio_input")), document, beam_size), _whisper_shape)
+    if isinstance(inner, dict) and "audio" in inner:
+        return Invocation(_ask(_base64(inner.pop("audio")), inner, beam_size), _voxtral_shape)
+    if "audio" in document:
+        return Invocation(_ask(_base64(document.pop("audio")), document, beam_size), _parakeet_shape)
+    keys = ", ".join(map(repr, document)) or "none"
+    raise BadRequest(f"expected a key of 'audio_input', 'transcription' with 'audio', or 'audio'; got {keys}")
+
+
+def _ask(audio: bytes, asked: dict[str, Any], beam_size: int, raw: RawFormat | None = None) -> Ask:
+    unknown = sorted(asked.keys() - QUERY)
+    if unknown:
+        raise BadRequest(f"expected keys of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0])
+    code, script = language_options(_string(asked, "language"))
+    temperature = asked.get("temperature")
+    options = Options(
+        language=code,
+        task=_task(_string(asked, "task") or "transcribe"),
+        prompt=_string(asked, "prompt") or "",
+        hotwords=_string(asked, "hotwords") or "",
+        temperature=None if temperature is None else number(temperature, "temperature", 0.0, 1.0) or None,
+        beam_size=int(number(asked.get("beam_size", beam_size), "beam_size", 1, 16)),
+        timestamps=_timestamps(asked.get("timestamps", False)),
+    )
+    return Ask(audio, _string(asked, "model"), options, script, raw)
+
+
+def _hex(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise BadRequest(f"expected audio_input as a string of hex digits, got {type(value).__name__}")
+    try:
+        return bytes.fromhex(value)
+    except ValueError as error:
+        raise BadRequest(f"expected audio_input as hex digits: {error}", param="audio_input") from error
+
+
+def _base64(value: object) -> bytes:
+    """Base64 in a string, in a data URL, or in `{"data": …}`. Paths and URLs are refused: the server reads no files."""
+    if isinstance(value, dict):
+        if set(value) != {"data"}:
+            raise BadRequest(f"expected audio as {{'data': BASE64}}, got keys {', '.join(value)}", param="audio")
+        value = value["data"]
+    if not isinstance(value, str):
+        raise BadRequest(f"expected audio as a base64 string, got {type(value).__name__}", param="audio")
+    if value.startswith("data:"):
+        value = value.partition(",")[2]
+    try:
+        return b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"expected audio in base64 (no paths, no URLs): {error}", param="audio") from error
+
+
+def _string(asked: dict[str, Any], name: str) -> str | None:
+    value = asked.get(name)
+    if value is not None and not isinstance(value, str):
+        raise BadRequest(f"expected {name} as a string, got {type(value).__name__}", param=name)
+    return value
+
+
+def _integer(value: str, name: str) -> int:
+    if not value.isdecimal():
+        raise BadRequest(f"expected {name} as a whole number, got {value!r}", param=name)
+    return int(value)
+
+
+def _task(value: str) -> Task:
+    match value:
+        case "transcribe" | "translate":
+            return value
+    raise BadRequest(f"expected task transcribe or translate, got {value!r}", param="task")
+
+
+def _timestamps(value: object) -> Timestamps:
+    match value:
+        case False | None | "false" | "none":
+            return Timestamps.NONE
+        case True | "true" | "word":
+            return Timestamps.WORD
+        case "segment":
+            return Timestamps.SEGMENT
+    raise BadRequest(f"expected timestamps of true, false, 'segment' or 'word'; got {value!r}", param="timestamps")
+
+
+def _native_shape(answer: Answer) -> dict[str, Any]:
+    transcript = answer.transcript
+    return {
+        "text": plain(transcript.segments),
+        "language": transcript.language,
+        "duration": answer.duration_s,
+        "processing_time": round(answer.processing_s, 3),
+        "model": answer.model,
+        **_times(answer),
+        "suppressed": [suppressed_json(gap) for gap in transcript.suppressed],
+    }
+
+
+def _whisper_shape(answer: Answer) -> dict[str, Any]:
+    return {"text": plain(answer.transcript.segments)}
+
+
+def _voxtral_shape(answer: Answer) -> dict[str, Any]:
+    transcription = {
+        "text": plain(answer.transcript.segments),
+        "language": answer.transcript.language,
+        "duration": answer.duration_s,
+        "processing_time": round(answer.processing_s, 3),
+        "model": answer.model,
+    }
+    return {
+        "transcription": transcription | _times(answer),
+        "model": answer.model,
+        "object": "transcription",
+        "created": int(time.time()),
+    }
+
+
+def _parakeet_shape(answer: Answer) -> dict[str, Any]:
+    return {
+        "text": plain(answer.transcript.segments),
+        "processing_time": round(answer.processing_s, 3),
+        "model": answer.model,
+        **_times(answer),
+    }
+
+
+def _times(answer: Answer) -> dict[str, Any]:
+    """Word and segment times, when they were asked for."""
+    if not answer.timestamps:
+        return {}
+    segments = answer.transcript.segments
+    return {
+        "timestamps": {
+            "word": [word_json(word) for segment in segments for word in segment.words],
+            "segment": [segment_json(i, segment) for i, segment in enumerate(segments)],
+        }
+    }
+
+
+async def _lines(pcm: Pcm, parts: AsyncIterator[Transcript], *, sse: bool) -> AsyncIterator[bytes]:
+    """A line or event per segment as it is heard, then the whole."""
+    heard: list[Transcript] = []
+    count = 0
+    try:
+        async for part in parts:
+            heard.append(spaced(part))
+            for segment in heard[-1].segments:
+                yield _line({"type": "segment", **segment_json(count, segment)}, sse=sse)
+                count += 1
+    except AuralError as error:
+        yield _line({"type": "error", **body_of(error)}, sse=sse)
+        return
+    whole = join(heard)
+    done = {"type": "done", "text": plain(whole.segments), "language": whole.language, "duration": pcm.duration_s}
+    yield _line(done | {"suppressed": [suppressed_json(gap) for gap in whole.suppressed]}, sse=sse)
+
+
+def _line(body: dict[str, Any], *, sse: bool) -> bytes:
+    return (b"data: " if sse else b"") + orjson.dumps(body) + (b"\n\n" if sse else b"\n")
+
+
+routes = [Route("/invocations", invocations, methods=["POST"])]

@@ -1,0 +1,144 @@
+"""What every route shares: the models, the limits, and the way from a caller's bytes to a transcript."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from aural.api.body import BodyLimits
+from aural.audio.decode import decode
+from aural.audio.encoding import Encoding
+from aural.audio.raw import decode_raw
+from aural.languages import Script, parse_language
+from aural.metrics import Metrics
+from aural.serving.fleet import Fleet
+from aural.serving.transcriber import Transcriber
+from aural.types import Options, Pcm, Timestamps, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class RawFormat:
+    """Headerless samples, as declared by the caller."""
+
+    encoding: Encoding
+    rate: int
+    channels: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request to transcribe, whatever protocol it came by."""
+
+    audio: bytes
+    model: str | None = None
+    options: Options = field(default_factory=Options)
+    script: Script = "t2s"
+    raw: RawFormat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    transcript: Transcript
+    duration_s: float
+    model: str
+    processing_s: float
+    timestamps: bool
+    """Whether the caller asked for times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    fleet: Fleet
+    metrics: Metrics
+    body: BodyLimits
+    max_audio_s: float
+    beam_size: int
+
+    def admit(self, model: str | None = None) -> Transcriber:
+        """The model, refused at the door when it is not there, not ready, or could not answer in time."""
+        transcriber = self.fleet.get(model)
+        transcriber.scheduler.admit()
+        return transcriber
+
+    async def answer(self, request: Request, ask: Ask) -> Answer:
+        """The whole transcript. A caller who hangs up frees the place of the request."""
+        began = time.perf_counter()
+        transcriber = self.admit(ask.model)
+        pcm = await self.decode(ask)
+        transcript = await _unless_gone(request, transcriber.transcribe(pcm, ask.options, ask.script))
+        return Answer(
+            transcript,
+            duration_s=pcm.duration_s,
+            model=transcriber.scheduler.name,
+            processing_s=time.perf_counter() - began,
+            timestamps=ask.options.timestamps is not Timestamps.NONE,
+        )
+
+    async def stream(self, ask: Ask) -> tuple[Pcm, AsyncIterator[Transcript]]:
+        """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
+        refused is refused before the response begins."""
+        transcriber = self.admit(ask.model)
+        pcm = await self.decode(ask)
+        parts = transcriber.stream(pcm, ask.options, ask.script)
+        first = await anext(parts)
+        return pcm, _with_first(first, parts)
+
+    async def decode(self, ask: Ask) -> Pcm:
+        began = time.perf_counter()
+        if ask.raw:
+            raw = ask.raw
+            pcm = await asyncio.to_thread(
+                decode_raw, ask.audio, raw.encoding, raw.rate, raw.channels, limit_s=self.max_audio_s
+            )
+        else:
+            pcm = await asyncio.to_thread(decode, ask.audio, limit_s=self.max_audio_s)
+        self.metrics.decode_s.observe(time.perf_counter() - began)
+        return pcm
+
+
+def service_of(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def language_options(tag: str | None) -> tuple[str | None, Script]:
+    """Code and script of a language tag; raises BadRequest."""
+    if not tag or tag.lower() == "auto":
+        return None, "t2s"
+    language = parse_language(tag)
+    return language.code, language.script
+
+
+async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> AsyncIterator[Transcript]:
+    async with aclosing(rest):
+        yield first
+        async for part in rest:
+            yield part
+
+
+async def _unless_gone(request: Request, work: Coroutine[None, None, Transcript]) -> Transcript:
+    """The result of the work, which is cancelled when the caller hangs up."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+class ClientGone(Exception):
+    """The caller hung up before the answer."""
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

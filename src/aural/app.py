@@ -1,0 +1,151 @@
+"""The composition root: the only place that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from aural.api.body import BodyLimits
+from aural.api.server import create_app
+from aural.api.service import Service
+from aural.engines.base import ModelSpec
+from aural.engines.catalog import FITTED_WINDOWS, Card, find
+from aural.errors import SettingsError
+from aural.metrics import Metrics
+from aural.serving.fleet import Fleet
+from aural.serving.placement import Placement, place, this_machine
+from aural.serving.policy import Policy
+from aural.serving.scheduler import Limits, Scheduler
+from aural.serving.transcriber import Transcriber
+from aural.settings import Settings
+from aural.types import SAMPLE_RATE
+
+log = logging.getLogger("aural")
+
+LONGEST_CLIP_SAMPLES = 30 * SAMPLE_RATE
+
+
+def model_specs(settings: Settings, card: Card, folder: Path | None) -> list[ModelSpec]:
+    """One spec per replica."""
+    weights = folder / "model.bin" if folder else None
+    placements = place(
+        this_machine(),
+        weights.stat().st_size if weights else 0,
+        device=settings.device,
+        replicas=settings.replicas,
+        threads=settings.threads,
+    )
+    return [
+        ModelSpec(
+            name=card.name,
+            family=card.family,
+            folder=folder,
+            sha256=card.sha256,
+            device=placement.device,
+            device_index=placement.device_index,
+            compute_type=_compute_type(settings, placement),
+            threads=placement.threads,
+            fitted_windows=_fitted(settings, card),
+        )
+        for placement in placements
+    ]
+
+
+def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
+    """The models, not started yet; weights that are not here are downloaded now. Raises SettingsError, LoadFailed."""
+    transcribers = []
+    for card in [find(name) for name in settings.models]:
+        specs = model_specs(settings, card, card.fetch())
+        most = settings.max_batch or (8 if specs[0].device == "cpu" else 32)
+        policy = Policy(most, most * LONGEST_CLIP_SAMPLES, settings.batch_window_ms / 1000)
+        limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+        transcribers.append(Transcriber(Scheduler(specs, policy, limits, metrics), metrics))
+    fleet = Fleet(transcribers)
+    if len(fleet.names) < len(transcribers):
+        raise SettingsError(f"expected models with different names, got {', '.join(settings.models)}")
+    return fleet
+
+
+@contextlib.asynccontextmanager
+async def running_fleet(settings: Settings) -> AsyncIterator[Fleet]:
+    """The models, ready, for use without a server."""
+    fleet = await asyncio.to_thread(build_fleet, settings, Metrics())
+    try:
+        await fleet.start()
+        yield fleet
+    finally:
+        await fleet.stop()
+
+
+async def serve(settings: Settings) -> None:
+    """Listen at once, answer /ping with 503 until the models are ready, run until SIGTERM or Ctrl-C, then finish what
+    is being answered. Raises LoadFailed when a model cannot be loaded."""
+    metrics = Metrics()
+    fleet = await asyncio.to_thread(build_fleet, settings, metrics)
+    service = Service(
+        fleet,
+        metrics,
+        BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
+        max_audio_s=settings.max_audio_s,
+        beam_size=settings.beam_size,
+    )
+    server = _server(settings, service)
+    starting = asyncio.create_task(fleet.start())
+    serving = asyncio.create_task(server.serve())
+    try:
+        await asyncio.wait([starting, serving], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and not starting.exception():
+            log.info("ready", extra={"models": fleet.names, "url": f"http://{settings.host}:{settings.port}"})
+        else:
+            server.should_exit = True
+        await serving
+        if starting.done():
+            starting.result()
+    finally:
+        starting.cancel()
+        await fleet.stop()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with its signal handlers on the loop: the original raises the signal again at the end, which would kill
+    this process before it has stopped its workers."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def _server(settings: Settings, service: Service) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(service, api_key=settings.api_key, max_requests=settings.max_requests),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain_s),
+        timeout_keep_alive=75,
+        backlog=2048,
+    )
+    return _Server(config)
+
+
+def _compute_type(settings: Settings, placement: Placement) -> str:
+    if settings.compute_type != "auto":
+        return settings.compute_type
+    return "float16" if placement.device == "cuda" else "int8"
+
+
+def _fitted(settings: Settings, card: Card) -> bool:
+    if settings.fitted_windows == "auto":
+        return card.name in FITTED_WINDOWS
+    return settings.fitted_windows == "on"

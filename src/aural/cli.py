@@ -1,0 +1,197 @@
+"""The command line: serve, transcribe, models, doctor. Each flag may also come as AURAL_… or from a TOML file."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from aural import __version__
+from aural.errors import AuralError, SettingsError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _option(flag: str, *names: str, env: tuple[str, ...] = (), **attributes: Any) -> Callable[[Command], Command]:
+    """A flag that may also come as AURAL_FLAG."""
+    variable = "AURAL_" + flag.removeprefix("--").replace("-", "_").upper()
+    return click.option(flag, *names, envvar=[*env, variable], show_envvar=True, **attributes)
+
+
+ENGINE_OPTIONS = [
+    _option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes every GPU, else the CPU."),
+    _option("--compute-type", help="CTranslate2's: int8, float16, …; auto is int8 on CPU, float16 on CUDA."),
+    _option("--replicas", type=int, help="Copies of each model; 0 measures the machine."),
+    _option("--threads", type=int, help="Threads of each copy; 0 measures the machine."),
+    _option("--max-batch", type=int, help="Most clips in a batch; 0 is 8 on CPU and 32 on CUDA."),
+    _option(
+        "--fitted-windows",
+        type=click.Choice(["auto", "on", "off"]),
+        help="Let Whisper's encoder hear only the clip, not 30 s; auto where that was shown to keep the text.",
+    ),
+    _option("--beam-size", type=int, help="Beams when the request does not say; 1 is greedy."),
+    _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"])),
+    _option("--log-format", type=click.Choice(["json", "text"])),
+]
+SERVER_OPTIONS = [
+    _option("--host", help="Address to listen on; containers set 0.0.0.0."),
+    _option(
+        "--port",
+        env=("SAGEMAKER_BIND_TO_PORT",),
+        type=int,
+        help="Port to listen on; SAGEMAKER_BIND_TO_PORT is honoured.",
+    ),
+    _option("--api-key", help="Key that every request but /ping must bear."),
+    _option("--batch-window-ms", type=float, help="How long the first clip of a batch may wait for company."),
+    _option("--max-body-mb", type=float, help="Larger bodies get 413 before they are read."),
+    _option("--max-audio-s", type=float, help="Longer audio gets 413."),
+    _option("--max-wait-s", type=float, help="A request that would wait longer gets 503 with Retry-After."),
+    _option("--max-queue-audio-s", type=float, help="Seconds of audio that may wait per model."),
+    _option("--max-requests", type=int, help="Requests answered at once."),
+    _option("--body-timeout-s", type=float, help="A body that takes longer to arrive gets 408."),
+    _option("--drain-s", type=float, help="After SIGTERM, how long requests may still take."),
+]
+
+
+def _options(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Put the keys of a TOML file below flags and environment."""
+    if path is None:
+        return None
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    known = {option.name for option in context.command.params}
+    unknown = sorted(table.keys() - known)
+    if unknown:
+        raise click.BadParameter(f"{path}: expected keys of {', '.join(sorted(filter(None, known)))}; got {unknown[0]}")
+    context.default_map = table
+    return path
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="TOML file with any of these flags, underscores for dashes.",
+)
+
+
+class _Group(click.Group):
+    """Turns our errors into one line for people and exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except AuralError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aural")
+def main() -> None:
+    """Speech as text, while people are still speaking."""
+
+
+@main.command()
+@_option("--model", "models", multiple=True, help="Model to serve, the default first; may be repeated.")
+@_options(SERVER_OPTIONS)
+@_options(ENGINE_OPTIONS)
+@config_option
+def serve(**given: Any) -> None:
+    """Start the server."""
+    from aural import app, logs
+
+    settings = _settings(given)
+    logs.configure(settings.log_level, settings.log_format)
+    _run(app.serve(settings))
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_option("--model", "models", help="Model to hear with.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "verbose_json", "srt", "vtt"]),
+    default="text",
+    show_default=True,
+)
+@click.option("--language", help="As 'en', 'zh-TW', 'chinese'; left out, it is detected.")
+@click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True)
+@click.option("--prompt", default="", help="Text that came before, for style and spelling.")
+@click.option("--words", is_flag=True, help="Times of words, in verbose_json.")
+@click.option("--url", help="Ask the server at this address instead of loading a model here.")
+@_option("--api-key", help="The server's key.")
+@_options(ENGINE_OPTIONS)
+@config_option
+def transcribe(files: tuple[Path, ...], **given: Any) -> None:
+    """Print what is said in FILES."""
+    from aural import logs, offline
+
+    ask = offline.Wish(
+        **{name: given.pop(name) for name in ("form", "language", "task", "prompt", "words")},
+        model=given["models"],
+    )
+    url = given.pop("url")
+    given["models"] = (given["models"],) if given["models"] else None
+    settings = _settings(given | {"log_level": given.get("log_level") or "warning", "log_format": "text"})
+    logs.configure(settings.log_level, settings.log_format)
+    _run(offline.ask_server(files, ask, url, settings.api_key) if url else offline.transcribe(files, ask, settings))
+
+
+@main.command()
+def models() -> None:
+    """Show the models: what is here, what each can do, what would be downloaded."""
+    from aural import inspection
+
+    inspection.show_models()
+
+
+@main.command()
+@_option("--model", "models", multiple=True)
+@_options(ENGINE_OPTIONS)
+def doctor(**given: Any) -> None:
+    """Show what this machine has, what would be chosen on it, and why."""
+    from aural import inspection
+
+    if not inspection.show_doctor(_settings(given)):
+        sys.exit(1)
+
+
+def _settings(given: dict[str, Any]) -> Any:
+    """The settings that were given, defaults for the rest."""
+    from aural.settings import Settings
+
+    known = {field.name for field in fields(Settings)}
+    unknown = given.keys() - known
+    assert not unknown, unknown
+    return Settings(**{name: value for name, value in given.items() if value not in (None, ())})
+
+
+def _run(work: Any) -> None:
+    """Run on uvloop."""
+    import uvloop
+
+    try:
+        uvloop.run(work)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        raise SettingsError(str(error)) from error

@@ -1,0 +1,140 @@
+"""`aural models` and `aural doctor`: what is here, and what would be chosen and why."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from aural.app import model_specs
+from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known
+from aural.engines.weights import cache_folder, digest
+from aural.errors import AuralError
+from aural.serving.placement import Machine, this_machine
+from aural.serving.supervisor import worker_environment
+from aural.settings import Settings
+
+INSTRUCTION_SETS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
+LIBRARIES = ("ctranslate2", "faster-whisper", "onnxruntime", "av", "numpy", "tokenizers", "starlette", "uvicorn")
+
+
+def show_models() -> None:
+    """A table of every model that a name alone can ask for."""
+    table = Table(title="Models", caption="Also: OWNER/REPOSITORY on the Hugging Face Hub, or a folder with model.bin.")
+    for column in ("name", "here", "languages", "tasks", "times", "weights"):
+        table.add_column(column, overflow="fold")
+    for card in known():
+        english = card.name.endswith(".en")
+        table.add_row(
+            f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,
+            "yes" if card.is_here else "no",
+            "English" if english or "distil" in card.name else "99, detected",
+            "transcribe" if english or "distil" in card.name else "transcribe, translate",
+            "segments, words",
+            card.source,
+        )
+    Console().print(table)
+
+
+def show_doctor(settings: Settings) -> bool:
+    """Everything that decides how well the server will run; returns whether it would start."""
+    console = Console()
+    machine = this_machine()
+    console.print(_machine_table(machine))
+    console.print(_library_table())
+    results = [_show_model(console, settings, name) for name in settings.models]
+    return all(results)
+
+
+def _machine_table(machine: Machine) -> Table:
+    table = Table(title="Machine", show_header=False)
+    flags = _cpu_flags()
+    table.add_row("cores", str(machine.cores))
+    table.add_row("memory", f"{machine.memory_bytes / 2**30:.1f} GiB")
+    table.add_row("CUDA devices", str(machine.gpus) if machine.gpus else "none: models run on the CPU")
+    table.add_row("instructions", " ".join(name for name in INSTRUCTION_SETS if name in flags) or "unknown")
+    table.add_row("CTranslate2 uses", _isa(flags))
+    return table
+
+
+def _isa(flags: frozenset[str]) -> str:
+    import os
+
+    forced = os.environ.get("CT2_FORCE_CPU_ISA")
+    if forced:
+        return f"{forced}, forced by CT2_FORCE_CPU_ISA"
+    note = "; CT2_FORCE_CPU_ISA=AVX512 is faster here and changes some texts" if "avx512f" in flags else ""
+    return f"its own choice (AVX2 on AMD processors){note}"
+
+
+def _library_table() -> Table:
+    table = Table(title="Libraries", show_header=False)
+    for name in LIBRARIES:
+        table.add_row(name, _version(name))
+    table.add_row("cache", str(cache_folder()))
+    return table
+
+
+def _show_model(console: Console, settings: Settings, name: str) -> bool:
+    table = Table(title=f"Model {name}", show_header=False)
+    try:
+        card = find(name)
+        table.add_row("weights", card.source)
+        works = _check_weights(table, settings, card)
+    except AuralError as error:
+        table.add_row("problem", f"[red]{error}")
+        works = False
+    console.print(table)
+    return works
+
+
+def _check_weights(table: Table, settings: Settings, card: Card) -> bool:
+    if not card.is_here:
+        table.add_row("here", f"no: the first start {card.source}")
+        return True
+    folder = card.fetch()
+    works = _check_digest(table, card, folder)
+    specs = model_specs(settings, card, folder)
+    first = specs[0]
+    where = "a GPU each" if first.device == "cuda" else f"{first.threads} thread(s) each"
+    why = "one per GPU" if first.device == "cuda" else "one-thread workers never wait for each other; memory allows"
+    table.add_row("replicas", f"{len(specs)}, {where} ({'as set' if settings.replicas else why})")
+    table.add_row("compute type", first.compute_type)
+    table.add_row("fitted windows", _fitted_words(first.fitted_windows, card))
+    for variable, value in worker_environment(first).items():
+        table.add_row("worker environment", f"{variable}={value}")
+    return works
+
+
+def _check_digest(table: Table, card: Card, folder: Path | None) -> bool:
+    if folder is None:
+        return True
+    got = digest(folder / "model.bin")
+    expected = card.sha256
+    matches = expected in (None, got)
+    verdict = "as published" if expected == got else "nothing published to compare" if matches else f"NOT {expected}"
+    table.add_row("sha256", f"{got} ({verdict})")
+    return matches
+
+
+def _fitted_words(fitted: bool, card: Card) -> str:
+    if fitted:
+        return "on: the encoder hears the clip, not 30 s"
+    return "off" if card.name in FITTED_WINDOWS else "off: not shown to keep this model's text"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "[red]missing"
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())

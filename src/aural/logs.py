@@ -1,0 +1,28 @@
+"""Logs: JSON lines for machines, plain lines for people."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+def configure(level: str, form: str) -> None:
+    """Send every log line to standard error, in the given form (`json` or `text`)."""
+    handler = logging.StreamHandler(sys.stderr)
+    names = {"asctime": "time", "levelname": "level", "name": "logger"}
+    fields = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    handler.setFormatter(JsonFormatter(fields, rename_fields=names) if form == "json" else _Text(fields))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+
+
+class _Text(logging.Formatter):
+    """The message, then its extra fields as key=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        return f"{super().format(record)} {extra}".rstrip()

@@ -1,0 +1,81 @@
+"""The process that owns one model: `python -m aural.serving.worker FD`. It ends when its pipe does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from aural.engines import base
+from aural.engines.base import Engine
+from aural.errors import LoadFailed
+from aural.serving import messages
+from aural.serving.messages import Heard, LoadRefused, Mishap, Ready
+from aural.serving.rehearsal import rehearsal
+from aural.types import SAMPLE_RATE, Clip, Transcript
+
+NICENESS = 5
+"""Workers yield to the front process, which has little to do and must do it at once."""
+
+
+def main(fd: int) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the front process drains first; when it ends, so does our pipe
+    os.nice(NICENESS)
+    with socket.socket(fileno=fd) as pipe:
+        try:
+            serve(pipe)
+        except (EOFError, ConnectionError):
+            return
+
+
+def serve(pipe: socket.socket) -> None:
+    """Load, warm up, then hear batch after batch."""
+    order = messages.receive(pipe)
+    assert isinstance(order, messages.Load)
+    try:
+        began = time.perf_counter()
+        engine = base.load(order.spec)
+        loaded = time.perf_counter()
+        rtfx = warm_up(engine, order.max_batch)
+    except LoadFailed as error:
+        messages.send(pipe, LoadRefused(str(error)))
+        return
+    messages.send(pipe, Ready(engine.capabilities, rtfx, loaded - began, time.perf_counter() - loaded))
+    while True:
+        batch = messages.receive(pipe)
+        assert isinstance(batch, messages.Hear)
+        start = time.perf_counter()
+        results = hear(engine, batch.clips)
+        messages.send(pipe, Heard(results, time.perf_counter() - start))
+
+
+def hear(engine: Engine, clips: Sequence[Clip]) -> tuple[Transcript | Mishap, ...]:
+    """The engine's transcripts. If it raises, each clip is heard alone, so that one bad clip fails only itself."""
+    try:
+        return tuple(engine.transcribe(clips))
+    except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to the clip that caused it
+        if len(clips) == 1:
+            return (Mishap(f"{type(error).__name__}: {error}"),)
+        return tuple(result for clip in clips for result in hear(engine, [clip]))
+
+
+def warm_up(engine: Engine, max_batch: int) -> float:
+    """Hear real speech alone, long, and in a full batch; returns audio seconds per second in that batch."""
+    speech = rehearsal()
+    longest = np.zeros(engine.capabilities.longest_clip, np.float32)
+    longest[: len(speech)] = speech
+    engine.transcribe([Clip(speech)])
+    engine.transcribe([Clip(longest)])
+    start = time.perf_counter()
+    engine.transcribe([Clip(speech)] * max_batch)
+    return len(speech) * max_batch / SAMPLE_RATE / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,142 @@
+"""What tests share: clips with known text, and real servers to talk to."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "audio"
+START_S = 90
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip of the manifest."""
+
+    path: Path
+    text: str
+    language: str
+    duration_s: float
+
+    @property
+    def bytes(self) -> bytes:
+        return self.path.read_bytes()
+
+
+def recordings(folder: Path) -> list[Recording]:
+    rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    return [Recording(folder / row["file"], row["text"], row["language"], row["duration_s"]) for row in rows]
+
+
+@pytest.fixture(scope="session")
+def clips() -> dict[str, Recording]:
+    """The clips that lie in the repository, by file name without its ending."""
+    return {recording.path.stem: recording for recording in recordings(DATA)}
+
+
+@pytest.fixture(scope="session")
+def shared_clips() -> list[Recording]:
+    """The large set beside the repository; tests that need it say so when it is missing."""
+    if not SHARED.is_dir():
+        pytest.skip(f"NOT RUN: expected the speech set at {SHARED}, found none")
+    return recordings(SHARED)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+@dataclass
+class Server:
+    """A running `aural serve`."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self.send("GET", path)
+
+    def post(self, path: str, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
+        status, answer = self.send("POST", path, body, **headers)
+        return status, json.loads(answer)
+
+    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(self.url + path, body, named, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def health(self) -> dict[str, Any]:
+        return json.loads(self.get("/health")[1])
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = self.get("/metrics")[1].decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+
+@contextmanager
+def serving(*flags: str, ready: bool = True, **environment: str) -> Iterator[Server]:
+    """Start a server on a free port of the loopback address; stop it with SIGTERM."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "aural", "serve", "--port", str(port), "--log-format", "text", *flags]
+    process = subprocess.Popen(command, env=os.environ | environment)
+    server = Server(f"http://127.0.0.1:{port}", process)
+    try:
+        if ready:
+            wait_until(lambda: _pings(server), START_S)
+        yield server
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, f"did not come true within {limit_s} s"
+        time.sleep(0.05)
+
+
+def _pings(server: Server) -> bool:
+    assert server.process.poll() is None, "the server ended"
+    try:
+        return server.get("/ping")[0] == 200
+    except urllib.error.URLError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def whisper() -> Iterator[Server]:
+    """A server with both packaged Whisper models, the English one first."""
+    with serving("--model", "whisper-tiny.en", "--model", "whisper-base") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake() -> Iterator[Server]:
+    """A server with two workers of the engine that reads back what `speak` wrote."""
+    with serving("--model", "fake", "--replicas", "2") as server:
+        yield server
