@@ -19,6 +19,7 @@ import numpy as np
 import tokenizers
 from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+from numpy.typing import NDArray
 
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
@@ -67,8 +68,8 @@ class Take:
     tokenizer: Tokenizer
     language: str
     language_probability: float = 1.0
-    encoded: Any = None
-    """ctranslate2.StorageView, shape (1, frames / 2, d_model)."""
+    encoded: NDArray[Any] = field(default_factory=lambda: np.empty((1, 0, 0), np.float32))
+    """What the encoder made of its window, shape (1, frames / 2, d_model), in the encoder's own float type."""
     decoded: Decoded = field(default_factory=lambda: Decoded())
     redone: bool = False
 
@@ -116,6 +117,8 @@ class WhisperEngine:
             intra_threads=spec.threads,
         )
         self._on_cpu = spec.device == "cpu"
+        if "bfloat16" in self._model.compute_type:
+            raise LoadFailed(f"{spec.name}: expected a compute type that numpy knows, got {self._model.compute_type}")
         self._features = FeatureExtractor(feature_size=self._model.n_mels)
         self._vocabulary = _open_tokenizer(folder, bool(self._model.is_multilingual))
         self._tokenizers: dict[tuple[str, str], Tokenizer] = {}
@@ -177,31 +180,34 @@ class WhisperEngine:
             take.decoded = best[id(take)]
 
     def _encode(self, takes: list[Take], *, fitted: bool) -> None:
-        for take in takes:
-            frames = _even(take.frames + MARGIN_FRAMES) if fitted else FULL_FRAMES
-            window = np.zeros((1, take.mel.shape[0], min(frames, FULL_FRAMES)), np.float32)
-            content = min(take.frames, window.shape[2])
-            window[0, :, :content] = take.mel[:, :content]
-            take.encoded = self._model.encode(ctranslate2.StorageView.from_array(window))
-            take.redone = self._fitted and not fitted
+        """Encode one by one on a CPU, where a batch would only cost memory, and all at once on a GPU."""
+        for group in [[take] for take in takes] if self._on_cpu else [takes]:
+            windows = np.stack(
+                [_window(take.mel, take.frames + MARGIN_FRAMES if fitted else FULL_FRAMES) for take in group]
+            )
+            encoded = np.asarray(self._model.encode(_view(windows), to_cpu=not self._on_cpu))
+            for row, take in enumerate(group):
+                take.encoded = encoded[row : row + 1]
+                take.redone = self._fitted and not fitted
 
     def _encode_silence(self) -> Samples:
         """What the encoder says of 30 s in which nobody speaks, shape (1, 1500, d_model)."""
         window = np.zeros((1, self._model.n_mels, FULL_FRAMES), np.float32)
-        return np.array(self._model.encode(ctranslate2.StorageView.from_array(window)))
+        return np.array(self._model.encode(_view(window)))
 
     def _stack(self, takes: list[Take]) -> Any:
         """The encoded clips as one batch, the shorter ones lengthened with encoded silence."""
+        if len(takes) == 1 and takes[0].encoded.shape[1] == FULL_FRAMES // 2:
+            return _view(takes[0].encoded)
+        if self._silence is None:
+            return _view(np.concatenate([take.encoded for take in takes]))
         lengths = [take.encoded.shape[1] for take in takes]
-        if self._silence is None or min(lengths) == FULL_FRAMES // 2:
-            return takes[0].encoded if len(takes) == 1 else _concatenate([take.encoded for take in takes])
-        length = max((take.frames + TAIL_FRAMES) // 2 for take in takes)
-        length = min(max(length, *lengths), FULL_FRAMES // 2)
-        batch = np.empty((len(takes), length, self._silence.shape[2]), np.float32)
+        longest = max(*lengths, *((take.frames + TAIL_FRAMES) // 2 for take in takes))
+        batch = np.empty((len(takes), min(longest, FULL_FRAMES // 2), self._silence.shape[2]), np.float32)
         for row, take, heard in zip(batch, takes, lengths, strict=True):
-            row[:heard] = np.asarray(take.encoded)[0]
-            row[heard:] = self._silence[0, heard:length]
-        return ctranslate2.StorageView.from_array(batch)
+            row[:heard] = take.encoded[0]
+            row[heard:] = self._silence[0, heard : len(row)]
+        return _view(batch)
 
     def _detect_languages(self, takes: list[Take]) -> None:
         if not self._model.is_multilingual:
@@ -209,7 +215,7 @@ class WhisperEngine:
         for take in takes:
             if take.clip.options.language is None:
                 # Without the silent tail, which sounds English to the model.
-                token, take.language_probability = self._model.detect_language(take.encoded)[0][0]
+                token, take.language_probability = self._model.detect_language(_view(take.encoded))[0][0]
                 take.language = token.strip("<|>")
                 take.tokenizer = self._tokenizer(take.language, take.clip.options.task)
 
@@ -316,12 +322,17 @@ def _budget(take: Take) -> int:
     return min(MAX_TOKENS, round(BUDGET_TOKENS + rate * len(take.clip) / SAMPLE_RATE))
 
 
-def _concatenate(encoded: list[Any]) -> Any:
-    return ctranslate2.StorageView.from_array(np.concatenate([np.asarray(one) for one in encoded]))
+def _window(mel: Samples, frames: int) -> Samples:
+    """Log-mel frames cut or zero-padded to an even number of them, 30 s at most, shape (n_mels, frames)."""
+    window = np.zeros((mel.shape[0], min(frames + frames % 2, FULL_FRAMES)), np.float32)
+    content = min(mel.shape[1], window.shape[1])
+    window[:, :content] = mel[:, :content]
+    return window
 
 
-def _even(frames: int) -> int:
-    return frames + frames % 2
+def _view(array: NDArray[Any]) -> Any:
+    """The array as CTranslate2 takes it, not copied."""
+    return ctranslate2.StorageView.from_array(array)
 
 
 def _open_tokenizer(folder: Path, multilingual: bool) -> tokenizers.Tokenizer:
