@@ -7,11 +7,13 @@ import contextlib
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from aural.api.body import BodyLimits
+from aural.api.protocol import Protocol
 from aural.api.server import create_app
 from aural.api.service import Service
 from aural.engines.base import ModelSpec
@@ -129,6 +131,7 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
         create_app(service, api_key=settings.api_key, max_requests=settings.max_requests),
         host=settings.host,
         port=settings.port,
+        http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,7 +8,8 @@ AuralError
 │   ├── AudioTooLong          413
 │   ├── BodyTooLarge          413
 │   ├── BadAudio              415
-│   └── RequestTimeout        408  the body did not arrive in time
+│   ├── HeadTooLarge          431  header lines without end
+│   └── RequestTimeout        408  the request did not arrive in time
 ├── Overloaded                503  try again after `retry_after_s`
 │   ├── NotReady              503
 │   └── Draining              503
@@ -100,12 +101,20 @@ class BadAudio(BadRequest):
         super().__init__(message, param="file")
 
 
+class HeadTooLarge(BadRequest):
+    status = 431
+    code = "head_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"expected at most {limit_bytes} bytes of request line and headers, got more")
+
+
 class RequestTimeout(BadRequest):
     status = 408
     code = "request_timeout"
 
     def __init__(self, limit_s: float) -> None:
-        super().__init__(f"expected the whole body within {limit_s:.0f} s")
+        super().__init__(f"expected the whole request within {limit_s:g} s")
 
 
 class Overloaded(AuralError):

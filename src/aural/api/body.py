@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -39,6 +41,11 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
 
 async def read_form(request: Request, limits: BodyLimits) -> Form:
     """The multipart form; raises what `read_body` raises and BadRequest for a broken form."""
+    kind, parameters = parse_options_header(request.headers.get("content-type", ""))
+    if kind != b"multipart/form-data":
+        raise BadRequest(f"expected Content-Type multipart/form-data, got {kind.decode('latin-1') or 'none'}")
+    if parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
+        raise BadRequest("expected form fields in UTF-8, got another charset")
     parser = MultiPartParser(
         request.headers, _limited(request, limits), max_files=1, max_fields=100, max_part_size=MAX_FIELD_BYTES
     )
@@ -61,7 +68,7 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
 
 
 async def _limited(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = request.headers.get("content-encoding", "identity").lower()
     if encoding != "identity":
         raise BadAudio(f"expected a body without Content-Encoding, got {encoding}")
     declared = request.headers.get("content-length", "")
@@ -76,18 +83,11 @@ async def _limited(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes
             yield chunk
 
 
-class _deadline:  # noqa: N801 - reads as the context manager it is
+@asynccontextmanager
+async def _deadline(limits: BodyLimits) -> AsyncIterator[None]:
     """Turns the timeout of a slow body into RequestTimeout."""
-
-    def __init__(self, limits: BodyLimits) -> None:
-        self._limit_s = limits.timeout_s
-        self._timeout = asyncio.timeout(limits.timeout_s)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *exc: object) -> None:
-        try:
-            await self._timeout.__aexit__(*exc)  # type: ignore[arg-type]
-        except TimeoutError:
-            raise RequestTimeout(self._limit_s) from None
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            yield
+    except TimeoutError:
+        raise RequestTimeout(limits.timeout_s) from None

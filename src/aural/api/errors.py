@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from aural.errors import AuralError
+from aural.errors import AuralError, BadRequest
 
-log = logging.getLogger("aural.api")
+LONGEST_MESSAGE = 1000
+"""Characters: a message quotes what came, and that may have been long."""
 
 
 def body_of(error: AuralError) -> dict[str, Any]:
     """OpenAI's error object."""
-    return {"error": {"message": str(error), "type": error.type, "param": error.param, "code": error.code}}
+    return _body(str(error), error.type, error.param, error.code)
 
 
 def response_to(error: AuralError) -> Response:
@@ -32,12 +32,10 @@ async def on_aural_error(request: Request, error: Exception) -> Response:
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own: no such route, or not with this method."""
     assert isinstance(error, HTTPException)
-    message = f"{request.method} {request.url.path}: {error.detail}"
-    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
-    return JSONResponse(body, error.status_code, error.headers)
+    message = f"{request.method} {request.scope['path']}: {error.detail}"
+    return JSONResponse(_body(message, BadRequest.type, None, None), error.status_code, error.headers)
 
 
-async def on_bug(request: Request, error: Exception) -> Response:
-    """Anything else is ours; the message stays in the log."""
-    log.exception("unhandled error", exc_info=error)
-    return response_to(AuralError("internal error; the server's log has it under this request's id"))
+def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    short = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " …"
+    return {"error": {"message": short, "type": kind, "param": param and param[:LONGEST_MESSAGE], "code": code}}

@@ -1,17 +1,21 @@
-"""Around every request: its id, its log line, its metrics, the key, and the number of requests at once."""
+"""Around every request: its id, its log line, its metrics, the key, the number of requests at once, and the manners of
+refusing an upload."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
 import time
+from contextlib import suppress
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aural.api.errors import response_to
+from aural.api.protocol import LINGER_S
 from aural.errors import AuralError, Overloaded, Unauthorized
 from aural.metrics import Metrics
 
@@ -21,7 +25,46 @@ REQUEST_ID = "x-request-id"
 OPEN_PATHS = frozenset({"/ping"})
 """Answered to anybody, at any load."""
 CLIENT_CLOSED = 499
-_GOOD_ID = re.compile(r"[\w.:-]{1,128}")
+_GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+class Linger:
+    """Reads on for a while when the answer came before the whole body. A client that is still sending would otherwise
+    see its connection reset, and not why. The connection is closed after that, so nobody can hold it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _announces_body(Headers(scope=scope)):
+            return await self._app(scope, receive, send)
+        is_whole = answered_early = False
+
+        async def receive_noting() -> Message:
+            nonlocal is_whole
+            message = await receive()
+            is_whole = not message.get("more_body", False)
+            return message
+
+        async def send_but_the_end(message: Message) -> None:
+            nonlocal answered_early
+            if not is_whole and message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["connection"] = "close"
+                answered_early = True
+            await send({**message, "more_body": True} if answered_early else message)
+
+        await self._app(scope, receive_noting, send_but_the_end)
+        if answered_early:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    while not is_whole:
+                        await receive_noting()
+            await send({"type": "http.response.body"})
+        return None
+
+
+def _announces_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 class Observe:
@@ -49,6 +92,12 @@ class Observe:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("unhandled error", extra={"request_id": request_id})
+            if status != CLIENT_CLOSED:  # the response has begun, so the server can only break it off
+                raise
+            internal = AuralError(f"internal error; the server's log has it under {request_id}")
+            await response_to(internal)(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
             self._note(scope, status, time.perf_counter() - began, request_id)

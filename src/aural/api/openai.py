@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +62,12 @@ async def model(request: Request) -> Response:
 
 async def _respond(request: Request, task: Task) -> Response:
     service = service_of(request)
-    service.admit()
+    service.knock()
     form = await read_form(request, service.body)
     wanted = _wanted(form, task)
     ask = _ask(form, wanted, service)
     if wanted.stream:
-        return StreamingResponse(_events(*await service.stream(ask)), media_type="text/event-stream")
+        return StreamingResponse(_events(*await service.stream(request, ask)), media_type="text/event-stream")
     answer = await service.answer(request, ask)
     match wanted.format:
         case "text":
@@ -87,11 +88,14 @@ def _wanted(form: Form, task: Task) -> Wanted:
     for name, why in NEVER.items():
         if name in form.fields:
             raise UnsupportedParameter(name, form.fields[name], model_name, why)
+    for name in form.fields:
+        if name.startswith("chunking_strategy[") or (name == "chunking_strategy" and _one(form, name) != "auto"):
+            raise UnsupportedParameter(
+                "chunking_strategy", form.fields[name], model_name, "it cuts where it is quietest"
+            )
     unknown = sorted(form.fields.keys() - FIELDS)
     if unknown:
         raise BadRequest(f"expected fields of {', '.join(sorted(FIELDS))}; got {unknown[0]!r}", param=unknown[0])
-    if _one(form, "chunking_strategy", "auto") != "auto":
-        raise UnsupportedParameter("chunking_strategy", _one(form, "chunking_strategy"), model_name, "only 'auto' is")
     response_format = _one(form, "response_format", "json")
     if response_format not in FORMATS:
         raise BadRequest(
@@ -123,29 +127,29 @@ def _ask(form: Form, wanted: Wanted, service: Service) -> Ask:
     if wanted.format in ("verbose_json", "srt", "vtt"):
         timestamps = Timestamps.WORD if Timestamps.WORD in wanted.granularities else Timestamps.SEGMENT
     code, script = language_options(_one(form, "language"))
-    temperature = _number(form, "temperature", 0.0, 1.0)
     options = Options(
         language=code,
         task=wanted.task,
         prompt=_one(form, "prompt") or "",
         hotwords=" ".join([*form.fields.get("hotwords", []), *form.fields.get("keywords", [])]),
-        temperature=temperature or None,  # 0 asks for the fallback, as OpenAI has it
-        beam_size=int(_number(form, "beam_size", 1, 16) or service.beam_size),
+        temperature=temperature(_one(form, "temperature")),
+        beam_size=whole(_one(form, "beam_size") or service.beam_size, "beam_size", 1, 16),
         timestamps=timestamps,
     )
     return Ask(form.file, _one(form, "model"), options, script)
 
 
-async def _events(pcm: Pcm, parts: AsyncIterator[Transcript]) -> AsyncIterator[bytes]:
+async def _events(pcm: Pcm, parts: AsyncGenerator[Transcript]) -> AsyncIterator[bytes]:
     """Server-sent events: a delta per clip, then the whole text, which is the deltas put together."""
     told = ""
     try:
-        async for part in parts:
-            whole = told + "".join(segment.text for segment in spaced(part).segments)
-            delta = whole.lstrip() if not told else whole[len(told) :]
-            told += delta
-            if delta:
-                yield _event({"type": "transcript.text.delta", "delta": delta})
+        async with aclosing(parts):
+            async for part in parts:
+                delta = "".join(segment.text for segment in spaced(part).segments)
+                delta = delta if told else delta.lstrip()
+                told += delta
+                if delta:
+                    yield _event({"type": "transcript.text.delta", "delta": delta})
     except AuralError as error:
         yield _event(body_of(error))
         return
@@ -191,22 +195,28 @@ def _boolean(form: Form, name: str) -> bool:
     return value in ("true", "1")
 
 
-def _number(form: Form, name: str, low: float, high: float) -> float | None:
-    value = _one(form, name)
-    if value is None:
-        return None
-    return number(value, name, low, high)
-
-
 def number(value: object, name: str, low: float, high: float) -> float:
     """A number in a range; raises BadRequest."""
     try:
-        parsed = float(value)  # type: ignore[arg-type]
+        parsed = float("nan") if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         parsed = float("nan")
     if not low <= parsed <= high:
         raise BadRequest(f"expected {name} from {low:g} to {high:g}, got {value!r}", param=name)
     return parsed
+
+
+def temperature(value: object) -> float | None:
+    """None for none, and for 0, which asks for the fallback as OpenAI has it; raises BadRequest."""
+    return None if value is None else number(value, "temperature", 0.0, 1.0) or None
+
+
+def whole(value: object, name: str, low: int, high: int) -> int:
+    """A whole number in a range; raises BadRequest."""
+    parsed = number(value, name, low, high)
+    if not parsed.is_integer():
+        raise BadRequest(f"expected {name} as a whole number, got {value!r}", param=name)
+    return int(parsed)
 
 
 routes = [

@@ -18,7 +18,8 @@ import asyncio
 import binascii
 import time
 from base64 import b64decode
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,7 +32,7 @@ from aural.api import openai
 from aural.api.body import read_body
 from aural.api.errors import body_of
 from aural.api.formats import segment_json, suppressed_json, word_json
-from aural.api.openai import number
+from aural.api.openai import temperature, whole
 from aural.api.service import Answer, Ask, RawFormat, language_options, service_of
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
@@ -41,7 +42,10 @@ from aural.types import Options, Pcm, Task, Timestamps, Transcript
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
 QUERY = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
-STREAMS = {"application/x-ndjson", "application/jsonlines", "text/event-stream"}
+STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
+WHOLE = frozenset({"application/json", "text/plain"})
+RAW = {"rate": "", "channels": "1", "encoding": "pcm_s16le"}
+"""Parameters of audio/pcm and their defaults; the rate has none."""
 
 Shape = Callable[[Answer], dict[str, Any]]
 
@@ -55,7 +59,7 @@ class Invocation:
 async def invocations(request: Request) -> Response:
     """One request to transcribe, in whichever form it came."""
     service = service_of(request)
-    service.admit()
+    service.knock()
     attributes = _attributes(request)
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     if "route" in attributes:
@@ -66,9 +70,9 @@ async def invocations(request: Request) -> Response:
         return await openai.transcriptions(request)
     invocation = await _parse(request, kind, await read_body(request, service.body), service.beam_size)
     invocation = replace(invocation, ask=_addressed(invocation.ask, request, attributes))
-    accept = request.headers.get("accept", "").partition(";")[0].strip().lower()
+    accept = _accepted(request)
     if accept in STREAMS:
-        pcm, parts = await service.stream(invocation.ask)
+        pcm, parts = await service.stream(request, invocation.ask)
         return StreamingResponse(_lines(pcm, parts, sse=accept == "text/event-stream"), media_type=accept)
     answer = await service.answer(request, invocation.ask)
     if accept == "text/plain":
@@ -82,6 +86,12 @@ async def _parse(request: Request, kind: str, body: bytes, beam_size: int) -> In
     if kind.startswith(("audio/", "video/")) or kind == "application/octet-stream":
         return Invocation(_raw_ask(request, kind, body, beam_size), _native_shape)
     raise BadAudio(f"expected application/json, multipart/form-data, audio/* or video/*, got {kind}")
+
+
+def _accepted(request: Request) -> str:
+    """The first type of the Accept header that there is; JSON when it names none."""
+    asked = (item.partition(";")[0].strip().lower() for item in request.headers.get("accept", "").split(","))
+    return next((kind for kind in asked if kind in STREAMS or kind in WHOLE), "application/json")
 
 
 def _attributes(request: Request) -> dict[str, str]:
@@ -99,28 +109,26 @@ def _addressed(ask: Ask, request: Request, attributes: dict[str, str]) -> Ask:
 def _raw_ask(request: Request, kind: str, body: bytes, beam_size: int) -> Ask:
     """Options of a raw body come in the query."""
     query = dict(request.query_params)
-    unknown = sorted(query.keys() - QUERY)
-    if unknown:
-        raise BadRequest(
-            f"expected query parameters of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0]
-        )
+    twice = [name for name in query if len(request.query_params.getlist(name)) > 1]
+    if twice:
+        raise BadRequest(f"expected {twice[0]} once, got it several times", param=twice[0])
     raw = _raw_format(request.headers.get("content-type", "")) if kind in ("audio/pcm", "audio/basic") else None
     return _ask(body, query, beam_size, raw)
 
 
 def _raw_format(content_type: str) -> RawFormat:
     """`audio/pcm;rate=8000;channels=1;encoding=mulaw`; `audio/basic` is µ-law at 8 kHz (RFC 2046)."""
-    kind, *parameters = (part.strip() for part in content_type.split(";"))
-    if kind.lower() == "audio/basic":
+    kind, *parameters = content_type.split(";")
+    if kind.strip().lower() == "audio/basic":
         return RawFormat("mulaw", 8000)
-    given = dict(part.partition("=")[::2] for part in parameters)
-    if "rate" not in given:
-        raise BadRequest("expected audio/pcm;rate=HERTZ, got no rate", param="rate")
-    encoding = given.get("encoding", "pcm_s16le")
+    given = {name.strip().lower(): value.strip() for name, _, value in (part.partition("=") for part in parameters)}
+    unknown = sorted(given.keys() - RAW.keys())
+    if unknown:
+        raise BadRequest(f"expected audio/pcm with {', '.join(RAW)}; got {unknown[0]!r}", param=unknown[0])
+    encoding, rate, channels = ((RAW | given)[name] for name in ("encoding", "rate", "channels"))
     if encoding not in SAMPLE_BYTES:
         raise BadRequest(f"expected an encoding of {', '.join(SAMPLE_BYTES)}; got {encoding!r}", param="encoding")
-    rate, channels = (_integer(given.get(name, default), name) for name, default in (("rate", ""), ("channels", "1")))
-    return RawFormat(encoding, rate, channels)
+    return RawFormat(encoding, _integer(rate, "rate"), _integer(channels, "channels"))
 
 
 def _parse_json(body: bytes, beam_size: int) -> Invocation:
@@ -134,7 +142,8 @@ def _parse_json(body: bytes, beam_size: int) -> Invocation:
     if "audio_input" in document:
         return Invocation(_ask(_hex(document.pop("audio_input")), document, beam_size), _whisper_shape)
     if isinstance(inner, dict) and "audio" in inner:
-        return Invocation(_ask(_base64(inner.pop("audio")), inner, beam_size), _voxtral_shape)
+        asked = {name: value for name, value in document.items() if name != "transcription"} | inner
+        return Invocation(_ask(_base64(asked.pop("audio")), asked, beam_size), _voxtral_shape)
     if "audio" in document:
         return Invocation(_ask(_base64(document.pop("audio")), document, beam_size), _parakeet_shape)
     keys = ", ".join(map(repr, document)) or "none"
@@ -144,16 +153,15 @@ def _parse_json(body: bytes, beam_size: int) -> Invocation:
 def _ask(audio: bytes, asked: dict[str, Any], beam_size: int, raw: RawFormat | None = None) -> Ask:
     unknown = sorted(asked.keys() - QUERY)
     if unknown:
-        raise BadRequest(f"expected keys of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0])
+        raise BadRequest(f"expected options of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0])
     code, script = language_options(_string(asked, "language"))
-    temperature = asked.get("temperature")
     options = Options(
         language=code,
         task=_task(_string(asked, "task") or "transcribe"),
         prompt=_string(asked, "prompt") or "",
         hotwords=_string(asked, "hotwords") or "",
-        temperature=None if temperature is None else number(temperature, "temperature", 0.0, 1.0) or None,
-        beam_size=int(number(asked.get("beam_size", beam_size), "beam_size", 1, 16)),
+        temperature=temperature(asked.get("temperature")),
+        beam_size=whole(asked.get("beam_size", beam_size), "beam_size", 1, 16),
         timestamps=_timestamps(asked.get("timestamps", False)),
     )
     return Ask(audio, _string(asked, "model"), options, script, raw)
@@ -161,7 +169,9 @@ def _ask(audio: bytes, asked: dict[str, Any], beam_size: int, raw: RawFormat | N
 
 def _hex(value: object) -> bytes:
     if not isinstance(value, str):
-        raise BadRequest(f"expected audio_input as a string of hex digits, got {type(value).__name__}")
+        raise BadRequest(
+            f"expected audio_input as a string of hex digits, got {type(value).__name__}", param="audio_input"
+        )
     try:
         return bytes.fromhex(value)
     except ValueError as error:
@@ -192,8 +202,8 @@ def _string(asked: dict[str, Any], name: str) -> str | None:
 
 
 def _integer(value: str, name: str) -> int:
-    if not value.isdecimal():
-        raise BadRequest(f"expected {name} as a whole number, got {value!r}", param=name)
+    if not value.isdecimal() or len(value) > 9:
+        raise BadRequest(f"expected {name} as a whole number, got {value or 'none'}", param=name)
     return int(value)
 
 
@@ -270,16 +280,17 @@ def _times(answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _lines(pcm: Pcm, parts: AsyncIterator[Transcript], *, sse: bool) -> AsyncIterator[bytes]:
+async def _lines(pcm: Pcm, parts: AsyncGenerator[Transcript], *, sse: bool) -> AsyncIterator[bytes]:
     """A line or event per segment as it is heard, then the whole."""
     heard: list[Transcript] = []
     count = 0
     try:
-        async for part in parts:
-            heard.append(spaced(part))
-            for segment in heard[-1].segments:
-                yield _line({"type": "segment", **segment_json(count, segment)}, sse=sse)
-                count += 1
+        async with aclosing(parts):
+            async for part in parts:
+                heard.append(spaced(part))
+                for segment in heard[-1].segments:
+                    yield _line({"type": "segment", **segment_json(count, segment)}, sse=sse)
+                    count += 1
     except AuralError as error:
         yield _line({"type": "error", **body_of(error)}, sse=sse)
         return

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from aural.api import errors, openai, runtime, sagemaker, status
-from aural.api.middleware import CLIENT_CLOSED, Guard, Observe
+from aural.api.middleware import CLIENT_CLOSED, Guard, Linger, Observe
 from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
 
@@ -34,6 +34,7 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
         routes=[*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes],
         lifespan=lifespan,
         middleware=[
+            Middleware(Linger),
             Middleware(Observe, metrics=service.metrics),
             Middleware(Guard, metrics=service.metrics, api_key=api_key, max_requests=max_requests),
         ],
@@ -42,7 +43,6 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
             HTTPException: errors.on_http_error,
             ClientGone: _on_client_gone,
             ClientDisconnect: _on_client_gone,
-            Exception: errors.on_bug,
         },
     )
     app.state.service = service

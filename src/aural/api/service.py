@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from aural.api.body import BodyLimits
 from aural.audio.decode import decode
 from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
+from aural.errors import AuralError
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
@@ -59,6 +60,16 @@ class Service:
     max_audio_s: float
     beam_size: int
 
+    def knock(self) -> None:
+        """Raises when no model takes anything now, whichever the body will name."""
+        refusals: list[AuralError] = []
+        for transcriber in self.fleet:
+            try:
+                return transcriber.scheduler.admit()
+            except AuralError as error:
+                refusals.append(error)
+        raise refusals[0]
+
     def admit(self, model: str | None = None) -> Transcriber:
         """The model, refused at the door when it is not there, not ready, or could not answer in time."""
         transcriber = self.fleet.get(model)
@@ -79,13 +90,13 @@ class Service:
             timestamps=ask.options.timestamps is not Timestamps.NONE,
         )
 
-    async def stream(self, ask: Ask) -> tuple[Pcm, AsyncIterator[Transcript]]:
+    async def stream(self, request: Request, ask: Ask) -> tuple[Pcm, AsyncGenerator[Transcript]]:
         """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
         refused is refused before the response begins."""
         transcriber = self.admit(ask.model)
         pcm = await self.decode(ask)
         parts = transcriber.stream(pcm, ask.options, ask.script)
-        first = await anext(parts)
+        first = await _unless_gone(request, anext(parts))
         return pcm, _with_first(first, parts)
 
     async def decode(self, ask: Ask) -> Pcm:
@@ -114,16 +125,16 @@ def language_options(tag: str | None) -> tuple[str | None, Script]:
     return language.code, language.script
 
 
-async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> AsyncIterator[Transcript]:
+async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> AsyncGenerator[Transcript]:
     async with aclosing(rest):
         yield first
         async for part in rest:
             yield part
 
 
-async def _unless_gone(request: Request, work: Coroutine[None, None, Transcript]) -> Transcript:
+async def _unless_gone(request: Request, work: Awaitable[Transcript]) -> Transcript:
     """The result of the work, which is cancelled when the caller hangs up."""
-    task = asyncio.create_task(work)
+    task = asyncio.ensure_future(work)
     gone = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait([task, gone], return_when=asyncio.FIRST_COMPLETED)
