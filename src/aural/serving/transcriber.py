@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from aural import text
-from aural.audio.cut import cut, is_silent
+from aural.audio.cut import cut
+from aural.audio.level import is_silent
 from aural.audio.span import Span
 from aural.audio.vad import SileroVad, speech_spans
 from aural.engines import guard
@@ -40,7 +41,7 @@ class Transcriber:
         iterator takes what still waits out of the queue."""
         self.scheduler.capabilities.check(options, self.scheduler.name)
         self.scheduler.admit(pcm.duration_s)
-        spans = await asyncio.to_thread(cut, pcm) if len(pcm) > self._longest else (Span(0, len(pcm)),)
+        spans = await asyncio.to_thread(_cut, pcm) if len(pcm) > self._longest else (Span(0, len(pcm)),)
         async with aclosing(self._hear(pcm, spans, options)) as parts:
             async for part in parts:
                 self._count(part)
@@ -88,6 +89,10 @@ class Transcriber:
 @cache
 def _vad() -> SileroVad:
     return SileroVad()
+
+
+def _cut(pcm: Pcm) -> Sequence[Span]:
+    return cut(pcm, _vad().speech_probabilities)
 
 
 def _voices(samples: Samples) -> Sequence[Span]:
