@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,16 +24,16 @@ LIBRARIES = ("ctranslate2", "faster-whisper", "onnxruntime", "av", "numpy", "tok
 def show_models() -> None:
     """A table of every model that a name alone can ask for."""
     table = Table(title="Models", caption="Also: OWNER/REPOSITORY on the Hugging Face Hub, or a folder with model.bin.")
-    for column in ("name", "here", "languages", "tasks", "times", "weights"):
+    table.add_column("name", no_wrap=True)
+    for column in ("here", "hears", "does", "weights"):
         table.add_column(column, overflow="fold")
     for card in known():
-        english = card.name.endswith(".en")
+        english = card.name.endswith(".en") or "distil" in card.name
         table.add_row(
             f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,
             "yes" if card.is_here else "no",
-            "English" if english or "distil" in card.name else "99, detected",
-            "transcribe" if english or "distil" in card.name else "transcribe, translate",
-            "segments, words",
+            "English" if english else "99 languages",
+            "text, times of words" if english else "text, times of words, translation to English",
             card.source,
         )
     Console().print(table)
@@ -60,12 +61,10 @@ def _machine_table(machine: Machine) -> Table:
 
 
 def _isa(flags: frozenset[str]) -> str:
-    import os
-
     forced = os.environ.get("CT2_FORCE_CPU_ISA")
     if forced:
         return f"{forced}, forced by CT2_FORCE_CPU_ISA"
-    note = "; CT2_FORCE_CPU_ISA=AVX512 is faster here and changes some texts" if "avx512f" in flags else ""
+    note = "; CT2_FORCE_CPU_ISA=AVX512 may be faster, and changes some texts" if "avx512f" in flags else ""
     return f"its own choice (AVX2 on AMD processors){note}"
 
 
@@ -79,6 +78,8 @@ def _library_table() -> Table:
 
 def _show_model(console: Console, settings: Settings, name: str) -> bool:
     table = Table(title=f"Model {name}", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     try:
         card = find(name)
         table.add_row("weights", card.source)

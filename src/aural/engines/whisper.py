@@ -18,7 +18,7 @@ import ctranslate2
 import numpy as np
 import tokenizers
 from faster_whisper.feature_extractor import FeatureExtractor
-from faster_whisper.tokenizer import _LANGUAGE_CODES, Tokenizer
+from faster_whisper.tokenizer import Tokenizer
 from numpy.typing import NDArray
 
 from aural.engines import guard
@@ -26,6 +26,7 @@ from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.weights import verify
 from aural.engines.whisper_text import Passage, align_words, split_passages
 from aural.errors import LoadFailed
+from aural.languages import NAMES
 from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 FRAMES_PER_S = 100
@@ -124,7 +125,7 @@ class WhisperEngine:
         self._tokenizers: dict[tuple[str, str], Tokenizer] = {}
         self._fitted = spec.fitted_windows and self._on_cpu
         self._silence = self._encode_silence() if self._fitted else None
-        languages = sorted(_LANGUAGE_CODES) if self._model.is_multilingual else ["en"]
+        languages = sorted(NAMES) if self._model.is_multilingual else ["en"]
         self._capabilities = Capabilities(
             languages=tuple(code for code in languages if self._vocabulary.token_to_id(f"<|{code}|>") is not None),
             longest_clip=30 * SAMPLE_RATE,
