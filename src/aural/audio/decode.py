@@ -48,10 +48,11 @@ def decode(data: bytes | memoryview, *, limit_s: float) -> Pcm:
     if kind is not None:
         raise BadAudio(f"expected audio that FFmpeg can read, got {kind}")
     pcm = read_wav(data, limit_s=limit_s)
-    return pcm if pcm is not None else _decode_with_ffmpeg(data, limit_s)
+    return pcm if pcm is not None else decode_with_ffmpeg(data, limit_s=limit_s)
 
 
-def _decode_with_ffmpeg(data: bytes | memoryview, limit_s: float) -> Pcm:
+def decode_with_ffmpeg(data: bytes | memoryview, *, limit_s: float) -> Pcm:
+    """As `decode`, by FFmpeg alone."""
     try:
         with _open(data) as container:
             stream = _audio_stream(container)

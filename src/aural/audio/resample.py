@@ -18,6 +18,9 @@ _SLOWEST_HZ: Final = 1_000
 _FASTEST_HZ: Final = 768_000
 """Beyond these the filter of a hostile rate would not fit into memory, nor would its output."""
 
+_MEAN_OF_CHANNELS: Final = {"rematrix_maxval": "1"}
+"""Without it a float stereo signal is mixed to 0.7 of each channel, which overdrives."""
+
 
 def resample(samples: Samples, rate: int) -> Samples:
     """Mono float32 samples at `rate` brought to 16 kHz, shape (n * 16000 / rate,), its delay taken out."""
@@ -40,7 +43,7 @@ def resampled(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
     for (_, _, rate), alike in groupby(frames, key=_form):
         if not _SLOWEST_HZ <= rate <= _FASTEST_HZ:
             raise BadAudio(f"expected a sample rate of {_SLOWEST_HZ} to {_FASTEST_HZ} Hz, got {rate} Hz")
-        resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+        resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE, options=_MEAN_OF_CHANNELS)
         for second in chain(_seconds(alike), [None]):
             for frame in resampler.resample(second):
                 yield frame.to_ndarray()[0]

@@ -59,7 +59,7 @@ class SileroVad:
 
     def speech_probabilities(self, samples: Samples) -> Probabilities:
         """How likely each 32 ms holds speech, float32, shape (ceil(n / 512),); the last frame is filled with zeros."""
-        frames = _frames(samples)
+        frames = framed(samples)
         state = VadState.fresh()
         blocks = [np.empty(0, np.float32)]
         for start in range(0, len(frames), _BLOCK_FRAMES):
@@ -70,7 +70,7 @@ class SileroVad:
     def advance(self, frames: Samples, state: VadState) -> tuple[Probabilities, VadState]:
         """Probabilities, shape (n, streams), of the next n frames of some streams, and the state after them.
 
-        `frames` has shape (n, streams, 576): each is 512 samples behind the last 64 of the frame before it.
+        `frames` has shape (n, streams, 576), each stream's as `framed` makes them.
         """
         inputs = {"input": np.ascontiguousarray(frames), "h": state.hidden, "c": state.cell}
         probabilities, hidden, cell = self._session.run(None, inputs)
@@ -97,8 +97,11 @@ def speech_spans(
     return _padded([span for span in spoken if len(span) > _samples(min_speech_ms)], _samples(pad_ms), length)
 
 
-def _frames(samples: Samples) -> Samples:
-    """A view of shape (n, 576) on zero-padded samples, each frame with the context before it."""
+def framed(samples: Samples) -> Samples:
+    """Frames of a stream from its beginning: a view of shape (n, 576) on zero-padded samples.
+
+    Each frame is 512 samples behind the last 64 of the frame before it.
+    """
     count = -(-len(samples) // FRAME_SAMPLES)
     padded = np.zeros(_CONTEXT_SAMPLES + count * FRAME_SAMPLES, np.float32)
     padded[_CONTEXT_SAMPLES : _CONTEXT_SAMPLES + len(samples)] = samples
