@@ -6,7 +6,8 @@ much, so windows are encoded one by one and decoded together.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -56,7 +57,7 @@ class FullWindows:
 
     def _encode(self, window: Samples) -> object:
         features = np.zeros((1, self._model.n_mels, FRAMES), np.float32)
-        heard = self._features(window)[:, :FRAMES]
+        heard = self._features(window)[:, :-1][:, :FRAMES]  # faster-whisper leaves the last frame out too
         features[0, :, : heard.shape[1]] = heard
         return self._model.encode(self._view(features))
 
@@ -92,7 +93,14 @@ def cut(pcm: Pcm16) -> list[Samples]:
     from aural.audio.cut import cut as cut_long
     from aural.types import Pcm
 
-    return [samples[span.start : span.end] for span in cut_long(Pcm(samples))]
+    return [samples[span.start : span.end] for span in cut_long(Pcm(samples), _speech())]
+
+
+@cache
+def _speech() -> Callable[[Samples], Samples]:
+    from aural.audio.vad import SileroVad
+
+    return SileroVad().speech_probabilities
 
 
 def in_batches(engine: Engine, items: Sequence[Sequence[Samples]], size: int) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _latency(r: Results) -> Iterator[Row]:
 
 def _beside(r: Results) -> Estimate:
     """CPU outside engine processes, against the article's parsing and decoding on its request threads."""
-    ours = r.values("aural", "15", lambda cell: _outside(cell) / max(len(cell.completed), 1))
+    ours = r.values("aural", "15", lambda cell: _outside(cell) / max(cell.window_s * cell.throughput, 1e-9))
     theirs = [
         cell.extra["decoding_cpu_s"] / cell.extra["requests"]
         for cell in r.of("article", "15")

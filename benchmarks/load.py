@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -40,6 +41,8 @@ class Job:
     """The window stays open for so many seconds and so many answers."""
     once: bool = False
     """Ask for every item of the order once instead, and keep no window."""
+    drain: bool = True
+    """Wait for the answers that are still due when the window closes; otherwise hang up."""
     timeout_s: float = 120.0
 
 
@@ -110,9 +113,12 @@ class Cell:
         self._began = time.monotonic()
         self._cpu_at_opening = 0.0
         self._outcome = Outcome()
+        self._callers: asyncio.Future[list[None]]
 
     async def run(self) -> Outcome:
-        await asyncio.gather(*(self._call(caller) for caller in range(self._job.callers)))
+        self._callers = asyncio.gather(*(self._call(caller) for caller in range(self._job.callers)))
+        with suppress(asyncio.CancelledError):
+            await self._callers
         return self._outcome
 
     async def _call(self, caller: int) -> None:
@@ -142,6 +148,8 @@ class Cell:
         if in_window > 0 and not self._outcome.closed and (enough or now - self._began > LONGEST_CELL_S):
             self._outcome.closed = now
             self._outcome.client_cpu_s = time.process_time() - self._cpu_at_opening
+            if not self._job.drain:
+                self._callers.cancel()
 
 
 def _head(raw: bytes) -> tuple[int, dict[str, str]]:

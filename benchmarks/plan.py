@@ -11,6 +11,7 @@ from benchmarks.records import Cell, Variant
 
 CALLERS = (1, 5, 10, 20, 64)
 SATURATED = 20
+FEW = 5
 KEPT_VARIANTS = 3
 """Settings that are tried again on each further workload; the first tries all."""
 
@@ -20,10 +21,10 @@ class Plan:
     workloads: tuple[str, ...] = ("5", "15", "30", "60", "mix", LONG)
     rounds: int = 5
     callers: tuple[int, ...] = CALLERS
-    seconds: float = 8.0
+    seconds: float = 6.0
     """How long a window stays open at least."""
     at_least: int = 20
-    """Answers in a window, at least."""
+    """Answers in a window, at least; half as many when there is one caller."""
     choose: bool = True
     """Try an arm's settings before the rounds; otherwise take its first."""
     every_text: bool = True
@@ -40,14 +41,14 @@ class Plan:
         wanted = [callers for callers in self.callers if arm.callers is None or callers in arm.callers]
         order = tuple(workload.order((round_ - 1) * len(workload.items) // self.rounds))
         return [
-            Load(callers, order, self.seconds, max(self.at_least, callers if callers > SATURATED else 0), round=round_)
+            Load(callers, order, self.seconds, self._answers(callers), round=round_)
             for callers in wanted
             if round_ == 1 or callers in self._every_round(workload)
         ]
 
     def trial(self, arm: Arm, workload: Workload) -> Load:
         """The short cell by which settings are compared."""
-        callers = min(SATURATED, max(arm.callers or {SATURATED}))
+        callers = FEW if arm.serial else min(SATURATED, max(arm.callers or {SATURATED}))
         order = tuple(workload.order(0))
         return Load(callers, order, self.seconds / 2, self.at_least // 2, purpose="choose")
 
@@ -58,6 +59,9 @@ class Plan:
         if round_ < self.rounds or not missing or not self.every_text:
             return None
         return Load(SATURATED, missing, once=True, purpose="texts", round=round_)
+
+    def _answers(self, callers: int) -> int:
+        return self.at_least // 2 if callers == 1 else max(self.at_least, callers if callers > SATURATED else 0)
 
     def _every_round(self, workload: Workload) -> set[int]:
         """Loads that a bar rests on; the others draw a curve and are run once."""
@@ -81,8 +85,11 @@ def candidates(arm: Arm, tried: Sequence[Cell]) -> list[Variant]:
     """All settings of an arm at first, the best few once it was tried on another workload."""
     if not tried:
         return list(arm.variants)
-    best = sorted(tried, key=merit, reverse=True)
-    return [cell.variant for cell in best[:KEPT_VARIANTS]]
+    best: list[Variant] = []
+    for cell in sorted(tried, key=merit, reverse=True):
+        if cell.variant not in best:
+            best.append(cell.variant)
+    return best[:KEPT_VARIANTS]
 
 
 def merit(cell: Cell) -> float:

@@ -20,10 +20,11 @@ from benchmarks.records import Cell, Variant
 from benchmarks.results import Results, mean
 from benchmarks.scoring import LEAST_FOR_P95
 
-STYLES = {"PASS": "green", "MISS": "red", "MISS (the median clears)": "yellow", "not measured": "dim"}
+WIDTH = 170
+STYLES = {"PASS": "green", "MISS": "red", "MISS (the median clears)": "yellow", "not measured": ""}
 HEADINGS = (
-    *("arm", "callers", "requests/s", "RTFx", "p50 s", "p95 s", "n", "CPU s / audio s", "engine", "client cores"),
-    *("memory MB", "WER %", "failed", "wrong text", "doubts"),
+    *("arm", "callers", "requests/s", "RTFx", "p50 s", "p95 s", "n", "CPU s / audio s", "its engine", "client cores"),
+    *("MB", "WER %", "failed", "wrong text", "doubts"),
 )
 
 
@@ -33,15 +34,17 @@ def write(results: Results, about: dict[str, Any], out: Path, console: Console) 
     document = as_json(results, about, held, rungs)
     (out / "report.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     tables = as_tables(results, held, rungs)
-    console.print(tables)
+    Console(width=max(console.width, WIDTH)).print(tables)
     with (out / "report.txt").open("w", encoding="utf-8") as file:
-        Console(file=file, width=180).print(tables)
+        Console(file=file, width=WIDTH).print(tables)
 
 
 def as_tables(results: Results, held: Sequence[Row], rungs: Sequence[Row]) -> RenderableType:
     parts: list[RenderableType] = [workload_table(results, workload) for workload in results.items]
     parts += [choices_table(results), rows_table("Bars", held), rows_table("Ladder", rungs)]
-    parts.append(Text("Not measured: " + "; ".join(f"{name}: {reason}" for name, reason in NOT_MEASURED.items())))
+    missing = dict.fromkeys(row.id for row in rungs if not row.measured)
+    parts.append(Text("Rungs that this run measured in part or not at all: " + (", ".join(missing) or "none")))
+    parts.append(Text("Rungs without a measurement here: " + "; ".join(map(": ".join, NOT_MEASURED.items()))))
     parts += [Text(f"{name} did not run: {reason}", "yellow") for name, reason in results.unavailable.items()]
     parts.append(Text("p95 with ~ rests on fewer than 200 requests. Doubts: noisy cells, failed self-checks."))
     return Group(*parts)
@@ -90,7 +93,7 @@ def load_figures(r: Results, arm: str, workload: str, callers: int) -> dict[str,
         "p95_s": scoring.percentile(latencies, 95),
         "max_s": max(latencies, default=math.nan),
         "cpu_s_per_audio_s": _median(cells, r.cpu),
-        "engine_cpu_s_per_audio_s": _median(cells, lambda c: c.usage.engine_cpu_s / max(r.audio_s(c), 1e-9)),
+        "engine_cpu_s_per_audio_s": _median(cells, lambda cell: r.cpu_of(cell, cell.usage.engine_cpu_s)),
         "client_cores": _median(cells, lambda cell: cell.usage.client_cpu_s / max(cell.window_s, 1e-9)),
         "other_cores": _median(cells, lambda cell: cell.usage.other_cores),
         "peak_rss_bytes": max(cell.usage.peak_rss_bytes for cell in cells),
@@ -147,11 +150,11 @@ def rows_table(title: str, rows: Sequence[Row]) -> Table:
     table = Table(title=title, title_justify="left")
     for heading in ("id", "what", "measured", "95 % interval", "must", "stretch", ""):
         table.add_column(heading, justify="left" if heading in ("id", "what", "") else "right")
-    for row in rows:
+    for row in (row for row in rows if row.measured):
         sign = "≥" if row.at_least else "≤"
-        interval = f"{_number(row.got.low)} to {_number(row.got.high)}" if row.measured else ""
+        interval = f"{_number(row.got.low)} to {_number(row.got.high)}"
         stretch = f"{sign} {row.stretch:g}" if row.stretch is not None else ""
-        got = f"{_number(row.got.value)}{row.unit}" if row.measured else ""
+        got = f"{_number(row.got.value)}{row.unit}"
         verdict = Text(row.verdict, STYLES[row.verdict])
         table.add_row(row.id, row.what, got, interval, f"{sign} {row.must:g}{row.unit}", stretch, verdict)
     return table

@@ -79,7 +79,11 @@ class Results:
 
     def cpu(self, cell: Cell) -> float:
         """CPU seconds of the whole process tree per second of audio."""
-        return cell.usage.cpu_s / max(self.audio_s(cell), 1e-9)
+        return self.cpu_of(cell, cell.usage.cpu_s)
+
+    def cpu_of(self, cell: Cell, cpu_s: float) -> float:
+        """CPU seconds of the window, as cores kept busy, over the audio seconds answered per second."""
+        return cpu_s / max(cell.window_s, 1e-9) / max(self.rtfx(cell), 1e-9)
 
     def ratio(self, ours: str, theirs: str, workload: str, metric: Metric, callers: int = SATURATED) -> Estimate:
         """Ratio of the medians over the rounds that both arms ran."""

@@ -47,19 +47,24 @@ class Run:
     def choose(self, arm: Arm, workload: Workload) -> Variant:
         """The best settings of an arm for a workload, by trial."""
         tried = [cell for cell in self.cells if cell.arm == arm.name and cell.purpose == "choose"]
+        elsewhere = [cell for cell in tried if cell.workload != workload.name]
         if workload.name == LONG:
             return max(tried, key=merit).variant if tried else arm.variants[0]
-        options = candidates(arm, tried)
+        options = candidates(arm, elsewhere)
         if len(options) < 2 or not self.plan.choose:
             return options[0]
+        done = [cell.variant for cell in tried if cell.workload == workload.name]
         for variant in options:
-            self.measure(arm, workload, variant, [self.plan.trial(arm, workload)])
+            if variant not in done:
+                self.measure(arm, workload, variant, [self.plan.trial(arm, workload)])
         here = [cell for cell in self.of(arm, workload) if cell.purpose == "choose"]
         return max(here, key=merit).variant if here else options[0]
 
     def visit(self, arm: Arm, workload: Workload, variant: Variant, round_: int) -> None:
-        self.measure(arm, workload, variant, self.plan.loads(arm, workload, round_), last=round_ == self.plan.rounds)
-        if workload.name == LONG and arm.name == "article" and round_ == 1:
+        done = {(cell.callers, cell.round) for cell in self.of(arm, workload) if cell.purpose == "measure"}
+        loads = [load for load in self.plan.loads(arm, workload, round_) if (load.callers, round_) not in done]
+        self.measure(arm, workload, variant, loads, last=round_ == self.plan.rounds)
+        if loads and workload.name == LONG and arm.name == "article" and round_ == 1:
             defaults = {**variant, "search": "defaults"}
             self.measure(arm, workload, defaults, [Load(1, (0,), once=True, purpose="texts", round=round_)])
 

@@ -59,7 +59,8 @@ def main() -> None:
     about = {**environment(model, folder, audio), "plan": asdict(plan)}
     with tempfile.TemporaryDirectory() as scratch:
         setup = Setup(model, folder, Path(scratch))
-        run = Run(plan, [ALL[name] for name in options.arms], workloads, setup, out, console)
+        cells = records.read(out / "cells.jsonl") if (out / "cells.jsonl").exists() else []
+        run = Run(plan, [ALL[name] for name in options.arms], workloads, setup, out, console, cells)
         items = {workload.name: infos(workload) for workload in workloads}
         keep(out, about, items, run.unavailable)
         try:
@@ -82,7 +83,7 @@ def parse() -> argparse.Namespace:
     add("--callers", type=words, help="numbers of callers, separated by commas")
     add("--seconds", type=float, help="how long a window of measurement stays open at least")
     add("--quick", action="store_true", help="one round of 15 s clips, in about two minutes")
-    add("--out", type=Path, help="folder for the records and the report")
+    add("--out", type=Path, help="folder for the records and the report; a run begun there goes on")
     add("--report", type=Path, metavar="OUT", help="make the report of an earlier run again")
     options = parser.parse_args()
     options.arms = options.arms or (QUICK_ARMS if options.quick else tuple(ALL))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from benchmarks.arms.base import ServerArm, Setup, get
+from benchmarks.arms.base import ServerArm, Setup, get, threads_of_libraries
 from benchmarks.records import Variant
 
 
@@ -36,6 +36,8 @@ ARM = ServerArm(
     content_type="application/json",
     body=base64_json,
     variants=[{"threads": 1, "search": "greedy"}, {"threads": 2, "search": "greedy"}],
+    env=lambda variant: threads_of_libraries(variant["threads"]),
     extra=_counted,
     callers=frozenset({1, 20}),
+    serial=True,
 )

@@ -76,6 +76,9 @@ class Arm(Protocol):
         ...
 
     @property
+    def serial(self) -> bool: ...
+
+    @property
     def callers(self) -> frozenset[int] | None:
         """The loads that make sense; None for any."""
         ...
@@ -100,6 +103,9 @@ class ServerArm:
     variants: Sequence[Variant] = field(default_factory=lambda: [{}])
     env: Callable[[Variant], Mapping[str, str]] = lambda _: {}
     callers: frozenset[int] | None = None
+    serial: bool = False
+    """Whether it hears one request at a time: then few callers tell its settings apart, and to wait for those who
+    still queue at the end of a cell would only take long."""
     extra: Callable[[int], dict[str, float]] = lambda _: {}
     """Figures that the server itself has counted, asked for at its port."""
     is_engine: Callable[[int], bool] = processes.holds_library
@@ -139,6 +145,7 @@ class _Server:
             seconds=load.seconds,
             at_least=load.at_least,
             once=load.once,
+            drain=not arm.serial or load.once,
         )
         with processes.Sampler([self.pid], arm.is_engine) as sampler:
             outcome = ask(job, sampler)
@@ -204,6 +211,12 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "AURAL_"))}
     return {**plain, "PYTHONPATH": path.rstrip(os.pathsep), **extra}
+
+
+def threads_of_libraries(count: int) -> dict[str, str]:
+    """As faster-whisper advises. numpy's matrix product in the log-mel features otherwise takes all cores, which costs
+    four times the CPU and rounds otherwise, and that changes some texts."""
+    return {"OMP_NUM_THREADS": str(count)}
 
 
 def free_port() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Literal
 
-from benchmarks.arms.base import TUNED_ALLOCATOR, ServerArm, Setup, wav
+from benchmarks.arms.base import TUNED_ALLOCATOR, ServerArm, Setup, threads_of_libraries, wav
 from benchmarks.records import Variant
 
 GRID: list[Variant] = [{"batch": batch, "timeout": timeout} for batch, timeout in product((4, 8), (0.01, 0.05))]
@@ -24,7 +24,7 @@ def _arm(name: str, windows: Literal["full", "fitted"]) -> ServerArm:
         content_type="audio/wav",
         body=wav,
         variants=GRID,
-        env=lambda _: TUNED_ALLOCATOR,
+        env=lambda _: TUNED_ALLOCATOR | threads_of_libraries(1),
         callers=frozenset({20}),
     )
 

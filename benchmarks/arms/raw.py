@@ -20,7 +20,16 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks import engine, processes
-from benchmarks.arms.base import READY_WITHIN_S, TUNED_ALLOCATOR, ArmUnavailable, Load, Running, Setup, spawned
+from benchmarks.arms.base import (
+    READY_WITHIN_S,
+    TUNED_ALLOCATOR,
+    ArmUnavailable,
+    Load,
+    Running,
+    Setup,
+    spawned,
+    threads_of_libraries,
+)
 from benchmarks.clips import Workload
 from benchmarks.records import Answer, Cell, Variant
 
@@ -28,6 +37,8 @@ SHAPES = ((2, 1), (1, 1), (1, 2))
 """Processes × threads in each."""
 BATCHES = (8, 4, 1)
 ALLOCATORS = ("tuned", "default")
+BATCHES_IN_WINDOW = 2
+"""Of each process, at least."""
 
 Child = subprocess.Popen[str]
 
@@ -45,6 +56,7 @@ class RawArm:
     windows: Literal["full", "fitted"]
     variants: Sequence[Variant]
     callers: frozenset[int] | None
+    serial: bool = False
 
     @contextmanager
     def start(self, setup: Setup, workload: Workload, variant: Variant) -> Iterator[Running]:
@@ -53,7 +65,7 @@ class RawArm:
         except ImportError as error:
             raise ArmUnavailable(f"cannot cut long audio as aural does: {error}") from error
         began = time.monotonic()
-        env = TUNED_ALLOCATOR if variant["allocator"] == "tuned" else {}
+        env = threads_of_libraries(variant["threads"]) | (TUNED_ALLOCATOR if variant["allocator"] == "tuned" else {})
         arguments = [self.windows, str(setup.folder), setup.model, str(variant["threads"]), str(audio)]
         with ExitStack() as stack:
             children = [
@@ -113,6 +125,7 @@ class _Pool:
         """Keep all workers busy; the window opens when each has done one batch."""
         answers: list[Answer] = []
         opened = closed = 0.0
+        at_least = max(load.at_least, BATCHES_IN_WINDOW * self.variant["batch"] * len(self.children))
         for index, child in enumerate(self.children):
             order = load.order[index :: len(self.children)]
             _tell(child, {"order": order, "batch": self.variant["batch"], "once": load.once})
@@ -122,7 +135,7 @@ class _Pool:
             if not opened and len({answer.caller for answer in answers}) == len(self.children):
                 opened = batch["end"]
             inside = sum(answer.end > opened for answer in answers) if opened else 0
-            if opened and not closed and inside >= load.at_least and batch["end"] - opened >= load.seconds:
+            if opened and not closed and inside >= at_least and batch["end"] - opened >= load.seconds:
                 closed = batch["end"]
                 for child in () if load.once else self.children:
                     _tell(child, {"stop": True})
