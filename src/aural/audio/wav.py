@@ -1,4 +1,4 @@
-"""The fast path: a 16 kHz WAV file read with numpy, about a hundred times as fast as through FFmpeg."""
+"""The fast path: a 16 kHz WAV file read with numpy, some eighty times as fast as through FFmpeg."""
 
 from __future__ import annotations
 
