@@ -8,7 +8,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from aural.errors import AuralError, BadRequest
+from aural.api.service import service_of
+from aural.errors import AuralError, BadRequest, Overloaded
 
 LONGEST_MESSAGE = 1000
 """Characters: a message quotes what came, and that may have been long."""
@@ -24,8 +25,15 @@ def response_to(error: AuralError) -> Response:
     return JSONResponse(body_of(error), error.status, headers)
 
 
+def note(request: Request, error: AuralError) -> None:
+    """Count a refusal."""
+    if isinstance(error, BadRequest | Overloaded):
+        service_of(request).metrics.refused.labels(error.code).inc()
+
+
 async def on_aural_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AuralError)
+    note(request, error)
     return response_to(error)
 
 

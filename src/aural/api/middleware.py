@@ -23,7 +23,9 @@ log = logging.getLogger("aural.access")
 
 REQUEST_ID = "x-request-id"
 OPEN_PATHS = frozenset({"/ping"})
-"""Answered to anybody, at any load."""
+"""Answered to anybody."""
+UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
+"""Answered at any load: that is when they are asked."""
 CLIENT_CLOSED = 499
 _GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -123,23 +125,24 @@ class Guard:
         self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] != "http":
             return await self._app(scope, receive, send)
         try:
-            self._check(Headers(scope=scope))
+            self._check(scope["path"], Headers(scope=scope))
         except AuralError as error:
             self._metrics.refused.labels(error.code).inc()
             return await response_to(error)(scope, receive, send)
-        self._count += 1
+        places = scope["path"] not in UNCOUNTED_PATHS
+        self._count += places
         try:
             return await self._app(scope, receive, send)
         finally:
-            self._count -= 1
+            self._count -= places
 
-    def _check(self, headers: Headers) -> None:
-        if self._key and not hmac.compare_digest(_key_in(headers), self._key):
+    def _check(self, path: str, headers: Headers) -> None:
+        if self._key and path not in OPEN_PATHS and not hmac.compare_digest(_key_in(headers), self._key):
             raise Unauthorized
-        if self._count >= self._most:
+        if self._count >= self._most and path not in UNCOUNTED_PATHS:
             raise Overloaded(f"{self._most} requests are being answered already", retry_after_s=1.0)
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from aural.api.errors import body_of
+from aural.api.errors import body_of, note
 from aural.api.sagemaker import ATTRIBUTES, invocations
 from aural.errors import AuralError
 
@@ -41,6 +41,7 @@ async def _invoke(request: Request) -> Response:
     try:
         response = await invocations(request)
     except AuralError as error:
+        note(request, error)
         return _model_error(error)
     response.headers["x-amzn-invoked-production-variant"] = "AllTraffic"
     if ATTRIBUTES in request.headers:
