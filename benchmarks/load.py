@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -122,19 +122,18 @@ class Cell:
         return self._outcome
 
     async def _call(self, caller: int) -> None:
-        connection = Connection(self._job)
-        while not self._outcome.closed and (item := next(self._items, None)) is not None:
-            text = error = ""
-            start = time.monotonic()
-            try:
-                text = await connection.ask(self._bodies[item])
-            except RequestFailed as failure:
-                error = str(failure)
-            self._outcome.answers.append(Answer(item, caller, start, time.monotonic(), text, error))
-            self._watch()
-            if error:
-                await asyncio.sleep(PAUSE_AFTER_ERROR_S)
-        connection.close()
+        with closing(Connection(self._job)) as connection:
+            while not self._outcome.closed and (item := next(self._items, None)) is not None:
+                text = error = ""
+                start = time.monotonic()
+                try:
+                    text = await connection.ask(self._bodies[item])
+                except RequestFailed as failure:
+                    error = str(failure)
+                self._outcome.answers.append(Answer(item, caller, start, time.monotonic(), text, error))
+                self._watch()
+                if error:
+                    await asyncio.sleep(PAUSE_AFTER_ERROR_S)
 
     def _watch(self) -> None:
         """Open the window after the first round of answers, close it when enough were seen."""
