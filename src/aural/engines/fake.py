@@ -32,13 +32,16 @@ def speak(text: str, *, pause_s: float = 0.0) -> Samples:
 
 
 def hear(samples: Samples) -> str:
-    """The text that `speak` wrote."""
-    frames = samples[: len(samples) // LETTER_SAMPLES * LETTER_SAMPLES].reshape(-1, LETTER_SAMPLES)
+    """The text that `speak` wrote, wherever the audio was cut: letters are counted from the first sound."""
+    loud = np.abs(samples) > AMPLITUDE / 20
+    first = max(int(loud.argmax()) - 1, 0) if len(samples) else 0  # a tone begins with a zero
+    aligned = samples[first % LETTER_SAMPLES :]
+    frames = aligned[: len(aligned) // LETTER_SAMPLES * LETTER_SAMPLES].reshape(-1, LETTER_SAMPLES)
     spectrum = np.abs(np.fft.rfft(frames, axis=1))
     bins = np.array([(_BASE_HZ + _STEP_HZ * i) * LETTER_SAMPLES // SAMPLE_RATE for i in range(len(ALPHABET))])
     voiced = spectrum[:, bins].max(axis=1, initial=0.0) > AMPLITUDE * LETTER_SAMPLES / 4
     return "".join(
-        ALPHABET[i] if loud else "" for i, loud in zip(spectrum[:, bins].argmax(axis=1), voiced, strict=True)
+        ALPHABET[i] if heard else "" for i, heard in zip(spectrum[:, bins].argmax(axis=1), voiced, strict=True)
     )
 
 
