@@ -20,7 +20,7 @@ import time
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -40,8 +40,10 @@ from aural.text import join, plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+STREAM_ACCEPT = "x-amzn-sagemaker-accept"
+"""What InvokeEndpointWithResponseStream calls Accept on its way to AWS."""
 ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
-QUERY = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
+OPTIONS = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
 STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
 WHOLE = frozenset({"application/json", "text/plain"})
 RAW = {"rate": "", "channels": "1", "encoding": "pcm_s16le"}
@@ -52,8 +54,12 @@ Shape = Callable[[Answer], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    ask: Ask
+    """What a body holds: audio, options, and by its form the shape of the answer."""
+
+    audio: bytes
+    asked: dict[str, Any]
     shape: Shape
+    raw: RawFormat | None = None
 
 
 async def invocations(request: Request) -> Response:
@@ -68,52 +74,50 @@ async def invocations(request: Request) -> Response:
         return await ROUTES[attributes["route"]](request)
     if kind == "multipart/form-data":
         return await openai.transcriptions(request)
-    invocation = await _parse(request, kind, await read_body(request, service.body), service.beam_size)
-    invocation = replace(invocation, ask=_addressed(invocation.ask, request, attributes))
+    body = await read_body(request, service.body)
+    invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
+    ask = _ask(invocation, _outer(request, attributes), service.beam_size)
     accept = _accepted(request)
     if accept in STREAMS:
-        pcm, parts = await service.stream(request, invocation.ask)
+        pcm, parts = await service.stream(request, ask)
         return StreamingResponse(_lines(pcm, parts, sse=accept == "text/event-stream"), media_type=accept)
-    answer = await service.answer(request, invocation.ask)
+    answer = await service.answer(request, ask)
     if accept == "text/plain":
         return PlainTextResponse(plain(answer.transcript.segments) + "\n")
     return JSONResponse(invocation.shape(answer))
 
 
-async def _parse(request: Request, kind: str, body: bytes, beam_size: int) -> Invocation:
+def _parse(kind: str, content_type: str, body: bytes) -> Invocation:
     if kind == "application/json":
-        return await asyncio.to_thread(_parse_json, body, beam_size)
+        return _parse_json(body)
+    if kind in ("audio/pcm", "audio/basic"):
+        return Invocation(body, {}, _native_shape, _raw_format(content_type))
     if kind.startswith(("audio/", "video/")) or kind == "application/octet-stream":
-        return Invocation(_raw_ask(request, kind, body, beam_size), _native_shape)
+        return Invocation(body, {}, _native_shape)
     raise BadAudio(f"expected application/json, multipart/form-data, audio/* or video/*, got {kind}")
 
 
 def _accepted(request: Request) -> str:
     """The first type of the Accept header that there is; JSON when it names none."""
-    asked = (item.partition(";")[0].strip().lower() for item in request.headers.get("accept", "").split(","))
+    header = request.headers.get(STREAM_ACCEPT) or request.headers.get("accept", "")
+    asked = (item.partition(";")[0].strip().lower() for item in header.split(","))
     return next((kind for kind in asked if kind in STREAMS or kind in WHOLE), "application/json")
 
 
 def _attributes(request: Request) -> dict[str, str]:
-    """Custom attributes of the form `key=value`, between commas; other ones are the caller's own business."""
+    """Custom attributes of the form `key=value`, between commas; unknown ones are the caller's own business."""
     pairs = (item.partition("=") for item in request.headers.get(ATTRIBUTES, "").split(","))
-    return {key.strip(): value.strip() for key, _, value in pairs if key.strip() in ("route", "model")}
+    return {key.strip(): value.strip() for key, _, value in pairs if key.strip() in OPTIONS | {"route"}}
 
 
-def _addressed(ask: Ask, request: Request, attributes: dict[str, str]) -> Ask:
-    """The request with its model, if it named one outside of the body."""
-    target = request.headers.get("x-amzn-sagemaker-target-model")
-    return replace(ask, model=ask.model or attributes.get("model") or target)
-
-
-def _raw_ask(request: Request, kind: str, body: bytes, beam_size: int) -> Ask:
-    """Options of a raw body come in the query."""
+def _outer(request: Request, attributes: dict[str, str]) -> dict[str, str]:
+    """Options from outside of the body: the query's, custom attributes, and the target model."""
     query = dict(request.query_params)
     twice = [name for name in query if len(request.query_params.getlist(name)) > 1]
     if twice:
         raise BadRequest(f"expected {twice[0]} once, got it several times", param=twice[0])
-    raw = _raw_format(request.headers.get("content-type", "")) if kind in ("audio/pcm", "audio/basic") else None
-    return _ask(body, query, beam_size, raw)
+    target = request.headers.get("x-amzn-sagemaker-target-model")
+    return ({"model": target} if target else {}) | attributes | query
 
 
 def _raw_format(content_type: str) -> RawFormat:
@@ -131,7 +135,7 @@ def _raw_format(content_type: str) -> RawFormat:
     return RawFormat(encoding, _integer(rate, "rate"), _integer(channels, "channels"))
 
 
-def _parse_json(body: bytes, beam_size: int) -> Invocation:
+def _parse_json(body: bytes) -> Invocation:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -140,20 +144,22 @@ def _parse_json(body: bytes, beam_size: int) -> Invocation:
         raise BadRequest(f"expected a JSON object, got {type(document).__name__}")
     inner = document.get("transcription")
     if "audio_input" in document:
-        return Invocation(_ask(_hex(document.pop("audio_input")), document, beam_size), _whisper_shape)
+        return Invocation(_hex(document.pop("audio_input")), document, _whisper_shape)
     if isinstance(inner, dict) and "audio" in inner:
         asked = {name: value for name, value in document.items() if name != "transcription"} | inner
-        return Invocation(_ask(_base64(asked.pop("audio")), asked, beam_size), _voxtral_shape)
+        return Invocation(_base64(asked.pop("audio")), asked, _voxtral_shape)
     if "audio" in document:
-        return Invocation(_ask(_base64(document.pop("audio")), document, beam_size), _parakeet_shape)
+        return Invocation(_base64(document.pop("audio")), document, _parakeet_shape)
     keys = ", ".join(map(repr, document)) or "none"
     raise BadRequest(f"expected a key of 'audio_input', 'transcription' with 'audio', or 'audio'; got {keys}")
 
 
-def _ask(audio: bytes, asked: dict[str, Any], beam_size: int, raw: RawFormat | None = None) -> Ask:
-    unknown = sorted(asked.keys() - QUERY)
+def _ask(invocation: Invocation, outer: dict[str, str], beam_size: int) -> Ask:
+    """The request; what the body says goes before what stands outside of it."""
+    asked = outer | invocation.asked
+    unknown = sorted(asked.keys() - OPTIONS)
     if unknown:
-        raise BadRequest(f"expected options of {', '.join(sorted(QUERY))}; got {unknown[0]!r}", param=unknown[0])
+        raise BadRequest(f"expected options of {', '.join(sorted(OPTIONS))}; got {unknown[0]!r}", param=unknown[0])
     code, script = language_options(_string(asked, "language"))
     options = Options(
         language=code,
@@ -164,7 +170,7 @@ def _ask(audio: bytes, asked: dict[str, Any], beam_size: int, raw: RawFormat | N
         beam_size=whole(asked.get("beam_size", beam_size), "beam_size", 1, 16),
         timestamps=_timestamps(asked.get("timestamps", False)),
     )
-    return Ask(audio, _string(asked, "model"), options, script, raw)
+    return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw)
 
 
 def _hex(value: object) -> bytes:
