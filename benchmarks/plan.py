@@ -13,7 +13,7 @@ CALLERS = (1, 5, 10, 20, 64)
 SATURATED = 20
 FEW = 5
 KEPT_VARIANTS = 3
-"""Settings that are tried again on each further workload; the first tries all."""
+"""Settings that get a second trial, and that are tried on each further workload; the first tries all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,16 @@ QUICK_ARMS = ("article", "aural", "aural-full", "raw-fitted", "raw", "litserve")
 
 def candidates(arm: Arm, tried: Sequence[Cell]) -> list[Variant]:
     """All settings of an arm at first, the best few once it was tried on another workload."""
-    if not tried:
-        return list(arm.variants)
-    best: list[Variant] = []
+    return best(tried) or list(arm.variants)
+
+
+def best(tried: Sequence[Cell]) -> list[Variant]:
+    """The few best settings, each by its best trial: other load on the machine only ever slows a trial down."""
+    ranked: list[Variant] = []
     for cell in sorted(tried, key=merit, reverse=True):
-        if cell.variant not in best:
-            best.append(cell.variant)
-    return best[:KEPT_VARIANTS]
+        if cell.variant not in ranked:
+            ranked.append(cell.variant)
+    return ranked[:KEPT_VARIANTS]
 
 
 def merit(cell: Cell) -> float:

@@ -98,6 +98,10 @@ def load_figures(r: Results, arm: str, workload: str, callers: int) -> dict[str,
         "other_cores": _median(cells, lambda cell: cell.usage.other_cores),
         "peak_rss_bytes": max(cell.usage.peak_rss_bytes for cell in cells),
         "engine_processes": max(cell.usage.engine_processes for cell in cells),
+        "counted_by_the_server": {
+            name: sum(cell.extra.get(name, 0.0) for cell in cells)
+            for name in sorted({n for c in cells for n in c.extra})
+        },
         "ready_s": _median(cells, lambda cell: cell.ready_s),
         "first_s": _median(cells, lambda cell: min(cell.answers, key=lambda a: a.start).latency_s),
         "wer_percent": asdict(scoring.corpus_rate(r.scored(arm, workload))),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks import records
 from benchmarks.arms.base import Arm, ArmUnavailable, Load, Running, Setup
 from benchmarks.clips import LONG, Workload
-from benchmarks.plan import Plan, candidates, merit
+from benchmarks.plan import Plan, best, candidates
 from benchmarks.records import Cell, Variant
 
 
@@ -46,19 +46,21 @@ class Run:
 
     def choose(self, arm: Arm, workload: Workload) -> Variant:
         """The best settings of an arm for a workload, by trial."""
-        tried = [cell for cell in self.cells if cell.arm == arm.name and cell.purpose == "choose"]
-        elsewhere = [cell for cell in tried if cell.workload != workload.name]
-        if workload.name == LONG:
-            return max(tried, key=merit).variant if tried else arm.variants[0]
-        options = candidates(arm, elsewhere)
-        if len(options) < 2 or not self.plan.choose:
+        trials = [cell for cell in self.cells if cell.arm == arm.name and cell.purpose == "choose"]
+        options = candidates(arm, [cell for cell in trials if cell.workload != workload.name])
+        if len(options) < 2 or not self.plan.choose or workload.name == LONG:
             return options[0]
-        done = [cell.variant for cell in tried if cell.workload == workload.name]
-        for variant in options:
-            if variant not in done:
+        self._try(arm, workload, options, times=1)
+        self._try(arm, workload, best(self._trials(arm, workload)), times=2)
+        return next(iter(best(self._trials(arm, workload))), options[0])
+
+    def _try(self, arm: Arm, workload: Workload, variants: Sequence[Variant], times: int) -> None:
+        for variant in variants:
+            if [cell.variant for cell in self._trials(arm, workload)].count(variant) < times:
                 self.measure(arm, workload, variant, [self.plan.trial(arm, workload)])
-        here = [cell for cell in self.of(arm, workload) if cell.purpose == "choose"]
-        return max(here, key=merit).variant if here else options[0]
+
+    def _trials(self, arm: Arm, workload: Workload) -> list[Cell]:
+        return [cell for cell in self.of(arm, workload) if cell.purpose == "choose"]
 
     def visit(self, arm: Arm, workload: Workload, variant: Variant, round_: int) -> None:
         done = {(cell.callers, cell.round) for cell in self.of(arm, workload) if cell.purpose == "measure"}

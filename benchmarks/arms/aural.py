@@ -6,7 +6,12 @@ from benchmarks.arms.base import ServerArm, Setup, get, wav
 from benchmarks.processes import command_has
 from benchmarks.records import Variant
 
-REDONE = "aural_redone_clips_total"
+COUNTERS = {
+    "redone_clips": "aural_redone_clips_total",
+    "batches": "aural_batch_clips_count",
+    "batched_clips": "aural_batch_clips_sum",
+}
+"""Name here, and name in the server's metrics."""
 
 
 def _command(setup: Setup, variant: Variant, port: int) -> list[str]:
@@ -14,9 +19,11 @@ def _command(setup: Setup, variant: Variant, port: int) -> list[str]:
 
 
 def _counted(port: int) -> dict[str, float]:
-    """Clips that the engine heard again in the full window."""
     lines = (get(port, "/metrics") or b"").decode().splitlines()
-    return {"redone_clips": sum(float(line.split()[-1]) for line in lines if line.startswith(REDONE))}
+    return {
+        name: sum(float(line.split()[-1]) for line in lines if line.startswith(counter))
+        for name, counter in COUNTERS.items()
+    }
 
 
 def _arm(name: str, env: dict[str, str]) -> ServerArm:
