@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+import urllib.error
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE
-from tests.api.wire import wav
-from tests.conftest import Recording, Server, serving
+from tests.api.wire import Reply, exchange, form, request, speech, wav
+from tests.conftest import START_S, Recording, Server, serving, wait_until
 
 KEY = "sesame"
 
 
+@dataclass(frozen=True)
+class Waking:
+    """A server with tight limits, and what it answered while its slower model was loading."""
+
+    server: Server
+    ping: int
+    health: int
+    slow_model: Reply
+    fast_model: Reply
+
+
 @pytest.fixture(scope="session")
-def strict() -> Iterator[Server]:
+def waking() -> Iterator[Waking]:
     """1 MiB, a minute of audio, two seconds to send it; the fake engine first, then a real one."""
     limits = ("--max-body-mb", "1", "--max-audio-s", "60", "--body-timeout-s", "2")
-    with serving("--model", "fake", "--model", "whisper-tiny.en", "--replicas", "1", *limits) as server:
-        yield server
+    with serving("--model", "fake", "--model", "whisper-tiny.en", "--replicas", "1", *limits, ready=False) as server:
+        wait_until(lambda: _state(server, "fake") == "ready", START_S)
+        slow, fast = (
+            exchange(server.url, request("/v1/audio/transcriptions", body, Content_Type=kind))
+            for body, kind in (form(speech("hello"), model=model) for model in ("whisper-tiny.en", "fake"))
+        )
+        before = Waking(server, server.get("/ping")[0], server.get("/health")[0], slow, fast)
+        wait_until(lambda: server.get("/ping")[0] == 200, START_S)
+        yield before
+
+
+def _state(server: Server, model: str) -> str:
+    with suppress(urllib.error.URLError):
+        return next(one["state"] for one in server.health()["models"] if one["name"] == model)
+    return "not listening"
+
+
+@pytest.fixture(scope="session")
+def strict(waking: Waking) -> Server:
+    return waking.server
 
 
 @pytest.fixture(scope="session")
