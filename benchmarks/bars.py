@@ -134,4 +134,4 @@ def mean_latency_ratio(r: Results, ours: str, theirs: str, workload: str) -> Est
 
 
 def _name(workload: str) -> str:
-    return workload if workload == "mix" else f"{workload} s"
+    return f"{workload} s" if workload in LENGTHS else workload

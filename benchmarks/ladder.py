@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from benchmarks.bars import PEERS, Row, mean_latency_ratio, overhead_ms, scaling
 from benchmarks.clips import LONG
 from benchmarks.plan import SATURATED
 from benchmarks.records import Answer, Cell
-from benchmarks.results import Results, p50, p95
+from benchmarks.results import Results, mean, p50, p95
 from benchmarks.scoring import Estimate
 
 LOOP_COMPRESSION = 2.4
@@ -121,11 +120,11 @@ def _against_limit(r: Results) -> Iterator[Row]:
 
 
 def _long_file(r: Results) -> Iterator[Row]:
-    theirs, ours = r.pair(("article", LONG, 1), ("aural", LONG, 1), _latency_of_all)
+    theirs, ours = r.pair(("article", LONG, 1), ("aural", LONG, 1), mean)
     got = scoring.ratio_of_medians(theirs, ours)
     yield Row("B4", "ten minutes: time of sequential faster-whisper / aural", got, 1.8, 2.5)
     defaults = [c for c in r.cells if c.workload == LONG and c.arm == "article" and c.purpose == "texts"]
-    got = scoring.ratio_of_medians([_latency_of_all(c) for c in defaults], ours)
+    got = scoring.ratio_of_medians([mean(c) for c in defaults], ours)
     yield Row("B4", "ten minutes: the same with faster-whisper's own defaults", got, 1.8, 2.5)
     greedy = [answer for cell in r.of("article", LONG, 1) for answer in cell.answers]
     texts = r.texts(LONG) if LONG in r.items else []
@@ -164,12 +163,6 @@ def loops(answers: Sequence[Answer]) -> int:
 
 def _outside(cell: Cell) -> float:
     return cell.usage.cpu_s - cell.usage.engine_cpu_s
-
-
-def _latency_of_all(cell: Cell) -> float:
-    """For a cell without a window: the mean over all its answers."""
-    heard = [answer.latency_s for answer in cell.answers if answer.ok]
-    return sum(heard) / len(heard) if heard else math.nan
 
 
 def _exactly(value: float) -> Estimate:

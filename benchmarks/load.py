@@ -40,7 +40,7 @@ class Job:
     at_least: int = 0
     """The window stays open for so many seconds and so many answers."""
     once: bool = False
-    """Ask for every item of the order once instead, and keep no window."""
+    """Ask for every item of the order once instead; the window is all of it."""
     drain: bool = True
     """Wait for the answers that are still due when the window closes; otherwise hang up."""
     timeout_s: float = 120.0
@@ -119,6 +119,10 @@ class Cell:
         self._callers = asyncio.gather(*(self._call(caller) for caller in range(self._job.callers)))
         with suppress(asyncio.CancelledError):
             await self._callers
+        if self._job.once:
+            self._outcome.opened = self._began
+            self._outcome.closed = time.monotonic()
+            self._outcome.client_cpu_s = time.process_time()
         return self._outcome
 
     async def _call(self, caller: int) -> None:

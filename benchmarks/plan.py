@@ -12,7 +12,7 @@ from benchmarks.records import Cell, Variant
 CALLERS = (1, 5, 10, 20, 64)
 SATURATED = 20
 FEW = 5
-KEPT_VARIANTS = 3
+KEPT_VARIANTS = 2
 """Settings that get a second trial, and that are tried on each further workload; the first tries all."""
 
 

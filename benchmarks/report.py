@@ -20,10 +20,10 @@ from benchmarks.records import Cell, Variant
 from benchmarks.results import Results, mean
 from benchmarks.scoring import LEAST_FOR_P95
 
-WIDTH = 170
+WIDTH = 180
 STYLES = {"PASS": "green", "MISS": "red", "MISS (the median clears)": "yellow", "not measured": ""}
 HEADINGS = (
-    *("arm", "callers", "requests/s", "RTFx", "p50 s", "p95 s", "n", "CPU s / audio s", "its engine", "client cores"),
+    *("arm", "callers", "requests/s", "RTFx", "p50 s", "p95 s", "n", "CPU s / audio s", "engine", "client"),
     *("MB", "WER %", "failed", "wrong text", "doubts"),
 )
 
@@ -55,7 +55,7 @@ def workload_table(results: Results, workload: str) -> Table:
     shares = sum(item.speech_share for item in items) / len(items)
     table = Table(title=f"{workload}: {len(items)} items, {shares:.0%} speech", title_justify="left")
     for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        table.add_column(heading, justify="left" if heading == "arm" else "right", no_wrap=heading == "WER %")
     for arm, of, callers in results.loads:
         if of == workload:
             table.add_row(*_cells(results, arm, workload, callers))

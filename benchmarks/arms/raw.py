@@ -139,6 +139,8 @@ class _Pool:
                 closed = batch["end"]
                 for child in () if load.once else self.children:
                     _tell(child, {"stop": True})
+        if load.once:
+            return answers, min(answer.start for answer in answers), max(answer.end for answer in answers)
         return answers, opened, closed
 
 

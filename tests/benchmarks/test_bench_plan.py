@@ -50,7 +50,7 @@ def test_the_last_round_asks_for_what_nobody_heard() -> None:
 
 def test_the_best_settings_are_tried_again() -> None:
     tried = [cell({"batch": size}, latency_s) for size, latency_s in ((1, 4.0), (2, 1.0), (4, 2.0), (8, 3.0))]
-    assert [variant["batch"] for variant in candidates(ALL["raw"], tried)] == [2, 4, 8]
+    assert [variant["batch"] for variant in candidates(ALL["raw"], tried)] == [2, 4]
     assert candidates(ALL["raw"], []) == list(ALL["raw"].variants)
 
 
