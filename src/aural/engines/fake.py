@@ -10,6 +10,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -46,7 +47,10 @@ def hear(samples: Samples) -> str:
 
 
 def load(spec: ModelSpec) -> FakeEngine:
-    return FakeEngine()
+    """Files of orders in its folder, `load` and `hear`, give it a word to obey each time that it does so."""
+    if spec.folder:
+        _obey_next(spec.folder / "load")
+    return FakeEngine(spec.folder)
 
 
 class FakeEngine:
@@ -58,7 +62,12 @@ class FakeEngine:
         timestamps=(Timestamps.NONE, Timestamps.SEGMENT),
     )
 
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
     def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        if self._folder:
+            _obey_next(self._folder / "hear")
         return [self._transcribe(clip) for clip in clips]
 
     def _transcribe(self, clip: Clip) -> Transcript:
@@ -68,6 +77,14 @@ class FakeEngine:
         if not text.strip():
             return Transcript((), (Suppressed(0, len(clip), Reason.NO_SPEECH),))
         return Transcript((Segment(text, 0, len(clip), no_speech_prob=0.0),))
+
+
+def _obey_next(orders: Path) -> None:
+    """Obey the first word of a file, and strike it out."""
+    words = orders.read_text().split() if orders.is_file() else []
+    if words:
+        orders.write_text(" ".join(words[1:]))
+        _obey(words[0])
 
 
 def _obey(word: str) -> None:

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
+
+from aural.errors import SettingsError
 
 MEMORY_SHARE = 0.5
 BYTES_PER_WEIGHT_BYTE = 4
@@ -33,29 +36,43 @@ class Placement:
 
 
 def this_machine() -> Machine:
-    """Cores that this process may use, memory, and CUDA devices that CTranslate2 can see."""
+    """Cores and memory that this process may use, and CUDA devices that CTranslate2 can see."""
     import ctranslate2
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine(len(os.sched_getaffinity(0)), _cgroup_limit(memory), ctranslate2.get_cuda_device_count())
+    return Machine(
+        _cores(_cgroup("cpu.max")), _memory(_cgroup("memory.max"), memory), ctranslate2.get_cuda_device_count()
+    )
 
 
 def place(
     machine: Machine, weights_bytes: int, *, device: str = "auto", replicas: int = 0, threads: int = 0
 ) -> list[Placement]:
-    """One placement per replica; 0 leaves the number to the rule above."""
-    if device == "cuda" or (device == "auto" and machine.gpus):
+    """One placement per replica; 0 leaves the number to the rule above. Raises SettingsError for a GPU that is not
+    there."""
+    if device == "cuda" and not machine.gpus:
+        raise SettingsError("expected a CUDA device for --device cuda, found none")
+    if machine.gpus and device != "cpu":
         return [Placement("cuda", index % machine.gpus, threads or 1) for index in range(replicas or machine.gpus)]
     affordable = int(machine.memory_bytes * MEMORY_SHARE // max(1, weights_bytes * BYTES_PER_WEIGHT_BYTE))
     count = replicas or max(1, min(machine.cores // (threads or 1), affordable))
     return [Placement("cpu", 0, threads or max(1, machine.cores // count))] * count
 
 
-def _cgroup_limit(memory: int) -> int:
-    """The container's memory limit where there is one."""
+def _cores(cpu_max: str) -> int:
+    """The cores that this process may run on, or the container's share of them: "QUOTA PERIOD", or "max PERIOD"."""
+    cores = len(os.sched_getaffinity(0))
+    quota, _, period = cpu_max.partition(" ")
+    return min(cores, max(1, int(quota) // int(period))) if quota.isdigit() and period.isdigit() else cores
+
+
+def _memory(memory_max: str, memory: int) -> int:
+    return min(memory, int(memory_max)) if memory_max.isdigit() else memory
+
+
+def _cgroup(name: str) -> str:
+    """What the container is limited to; empty when there is no such limit."""
     try:
-        with open("/sys/fs/cgroup/memory.max") as file:
-            limit = file.read().strip()
+        return Path("/sys/fs/cgroup", name).read_text().strip()
     except OSError:
-        return memory
-    return min(memory, int(limit)) if limit.isdigit() else memory
+        return ""

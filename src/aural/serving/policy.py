@@ -48,25 +48,28 @@ class Plan:
 
 
 def plan(waiting: Sequence[Waiting], free_workers: int, policy: Policy, now: float) -> Plan:
-    """Batches for the free workers, in the order of priority and due time, shared evenly among them."""
+    """Batches for the free workers, in the order of priority and due time, shared evenly among them. Jobs wait for
+    company only while all of them would fit into one batch and its window is open."""
     queue = sorted(waiting, key=lambda job: (job.priority, job.due, job.id))
+    if not queue or not free_workers:
+        return Plan()
+    closes = min(job.arrived for job in queue) + policy.window_s
+    if now < closes and len(_head(queue, policy.max_batch, policy)) == len(queue) < policy.max_batch:
+        return Plan(wake_at=closes)
     batches: list[tuple[int, ...]] = []
     while queue and len(batches) < free_workers:
         share = -(-len(queue) // (free_workers - len(batches)))
-        batch = _head(queue, min(share, policy.max_batch), policy.max_batch_samples)
-        opened = min(job.arrived for job in batch)
-        if len(batch) < policy.max_batch and now < opened + policy.window_s:
-            return Plan(tuple(batches), opened + policy.window_s)
+        batch = _head(queue, min(share, policy.max_batch), policy)
         batches.append(tuple(job.id for job in batch))
         queue = queue[len(batch) :]
     return Plan(tuple(batches))
 
 
-def _head(queue: Sequence[Waiting], most: int, padded_samples: int) -> Sequence[Waiting]:
+def _head(queue: Sequence[Waiting], most: int, policy: Policy) -> Sequence[Waiting]:
     """The longest prefix of the queue that may be one batch."""
     longest = 0
     for count, job in enumerate(queue[:most]):
         longest = max(longest, job.samples)
-        if count and (job.alone or queue[0].alone or longest * (count + 1) > padded_samples):
+        if count and (job.alone or queue[0].alone or longest * (count + 1) > policy.max_batch_samples):
             return queue[:count]
     return queue[:most]

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 from aural.engines.base import Capabilities, ModelSpec
 from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, Overloaded, WorkerLost
@@ -31,7 +33,7 @@ class Limits:
     max_wait_s: float
     """A clip that would wait longer is refused."""
     max_queue_audio_s: float
-    """Audio that may wait in memory, whoever sent it."""
+    """Audio of all requests that may be in memory at once, waiting or being heard."""
 
 
 @dataclass(slots=True)
@@ -39,7 +41,6 @@ class Job:
     clip: Clip
     future: asyncio.Future[Transcript]
     waiting: Waiting
-    attempts: int = field(default=0)
 
 
 class Scheduler:
@@ -52,29 +53,32 @@ class Scheduler:
         self.limits = limits
         self._metrics = metrics
         self._jobs: dict[int, Job] = {}
+        self._running: dict[asyncio.Task[None], list[Job]] = {}
         self._ids = itertools.count()
-        self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._held_samples = 0
         self._draining = False
         self._restarts_noted = 0
         self._settled = asyncio.Event()
+        self._show()
 
     async def start(self) -> None:
-        """Start the replicas and return when one is ready; raises LoadFailed when none can be."""
+        """Start the replicas and return when one is ready; raises LoadFailed when none can be, Draining when they were
+        stopped before."""
         for replica in self.replicas:
             replica.start()
         await self._settled.wait()
+        if self._draining:
+            raise Draining
         if self.state is State.FAILED:
             raise LoadFailed(self.replicas[0].error or f"{self.name} could not be loaded")
 
     async def stop(self) -> None:
-        """Refuse what still waits and end the workers."""
+        """End the workers and refuse what they have not heard."""
         self._draining = True
-        for job in self._jobs.values():
-            _fail(job, Draining())
-        self._jobs.clear()
         await asyncio.gather(*(replica.stop() for replica in self.replicas))
         await asyncio.gather(*self._running, return_exceptions=True)
+        self._refuse(Draining())
 
     @property
     def state(self) -> State:
@@ -99,28 +103,41 @@ class Scheduler:
 
     @property
     def queue_audio_s(self) -> float:
-        return sum(job.waiting.samples for job in self._jobs.values()) / SAMPLE_RATE
+        return _audio_s(self._jobs.values())
+
+    @property
+    def wait_s(self) -> float:
+        """How long a clip that came now would wait: for what is being heard and for all that is due before it."""
+        if any(replica.is_free for replica in self.replicas):
+            return 0.0
+        now = time.monotonic()
+        due = [job for job in self._jobs.values() if job.waiting.due <= now]
+        return _audio_s([*due, *itertools.chain(*self._running.values())]) / max(self.rtfx, 0.01)
 
     def admit(self, audio_s: float = 0.0) -> None:
         """Raises NotReady, Draining or Overloaded when this much more audio could not be served in time."""
         if self._draining:
             raise Draining
-        if self.state is not State.READY and not self._jobs:
+        if self.state is not State.READY:
             raise NotReady(self.name, self.state.value)
-        now = time.monotonic()
-        ahead_s = sum(job.waiting.samples for job in self._jobs.values() if job.waiting.due <= now) / SAMPLE_RATE
-        wait_s = ahead_s / max(self.rtfx, 1.0)
-        if wait_s > self.limits.max_wait_s:
-            raise Overloaded(
-                f"{self.name} would answer after {wait_s:.0f} s, more than the {self.limits.max_wait_s:.0f} s allowed",
-                retry_after_s=max(1.0, wait_s - self.limits.max_wait_s / 2),
-            )
-        queued_s = self.queue_audio_s
-        if queued_s and queued_s + audio_s > self.limits.max_queue_audio_s:
-            raise Overloaded(
-                f"{self.name} has {queued_s:.0f} s of audio waiting and takes {self.limits.max_queue_audio_s:.0f} s",
-                retry_after_s=max(1.0, queued_s / max(self.rtfx, 1.0) / 2),
-            )
+        wait_s, most_s = self.wait_s, self.limits.max_wait_s
+        if wait_s > most_s:
+            message = f"{self.name} would answer after {wait_s:.0f} s, more than the {most_s:.0f} s allowed"
+            raise Overloaded(message, retry_after_s=max(1.0, wait_s - most_s / 2))
+        held_s, most_s = self._held_samples / SAMPLE_RATE, self.limits.max_queue_audio_s
+        if held_s and held_s + audio_s > most_s:
+            message = f"{self.name} has {held_s:.0f} s of audio to hear and takes {most_s:.0f} s"
+            raise Overloaded(message, retry_after_s=max(1.0, held_s / self.rtfx / 2))
+
+    @contextmanager
+    def admitted(self, samples: int) -> Iterator[None]:
+        """Hold a place for a request with this much audio while it is served; raises what `admit` raises."""
+        self.admit(samples / SAMPLE_RATE)
+        self._held_samples += samples
+        try:
+            yield
+        finally:
+            self._held_samples -= samples
 
     def submit(
         self, clip: Clip, *, priority: Priority = Priority.FILE, ahead_samples: int = 0
@@ -133,7 +150,7 @@ class Scheduler:
         due = now + ahead_samples / SAMPLE_RATE / FILE_PACE
         waiting = Waiting(next(self._ids), len(clip), now, due, priority)
         job = Job(clip, asyncio.get_running_loop().create_future(), waiting)
-        job.future.add_done_callback(lambda _: self._forget(waiting.id))
+        job.future.add_done_callback(lambda _: self._jobs.pop(waiting.id, None))
         self._jobs[waiting.id] = job
         # Jobs that arrive in the same turn of the loop go into one plan.
         asyncio.get_running_loop().call_soon(self._dispatch)
@@ -142,35 +159,34 @@ class Scheduler:
     def _dispatch(self) -> None:
         """Hand batches to the free replicas."""
         free = [replica for replica in self.replicas if replica.is_free]
-        if not free or not self._jobs:
-            return self._note_queue()
+        if not free:
+            return
+        waiting = [job.waiting for job in self._jobs.values() if not job.future.done()]
         now = time.monotonic()
-        decision = plan([job.waiting for job in self._jobs.values()], len(free), self.policy, now)
+        decision = plan(waiting, len(free), self.policy, now)
         for replica, batch in zip(free, decision.batches, strict=False):
             jobs = [self._jobs.pop(id_) for id_ in batch]
             replica.busy = True
             task = asyncio.create_task(self._run(replica, jobs))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._running[task] = jobs
+            task.add_done_callback(self._running.pop)
         if decision.wake_at is not None:
-            self._wake_at(decision.wake_at - now)
-        return self._note_queue()
+            self._wake_in(decision.wake_at - now)
 
-    def _wake_at(self, delay_s: float) -> None:
+    def _wake_in(self, delay_s: float) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(max(delay_s, 0.0), self._dispatch)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._dispatch)
 
     async def _run(self, replica: Replica, jobs: list[Job]) -> None:
         """One batch on one replica, and its results to those who wait."""
-        self._note_batch(jobs)
+        self._note(jobs)
         try:
             heard = await replica.hear([job.clip for job in jobs])
         except WorkerGone:
             self._retry(jobs)
         else:
             self._deliver(jobs, heard)
-            self._metrics.rtfx.labels(self.name).set(self.rtfx)
         self._dispatch()
 
     def _deliver(self, jobs: list[Job], heard: Heard) -> None:
@@ -187,36 +203,41 @@ class Scheduler:
     def _retry(self, jobs: list[Job]) -> None:
         """Once more, each alone: whichever clip killed the worker shall not do it to its neighbours again."""
         for job in jobs:
-            if job.future.done():
-                continue
-            if job.attempts:
+            if job.waiting.alone:
                 _fail(job, WorkerLost(self.name))
-                continue
-            job.attempts += 1
-            old = job.waiting
-            job.waiting = Waiting(old.id, old.samples, old.arrived, old.due, old.priority, alone=True)
-            self._jobs[old.id] = job
+            elif not job.future.done():
+                job.waiting = replace(job.waiting, alone=True)
+                self._jobs[job.waiting.id] = job
 
-    def _forget(self, id_: int) -> None:
-        self._jobs.pop(id_, None)
-        self._note_queue()
+    def _refuse(self, error: AuralError) -> None:
+        """Fail everything that waits."""
+        for job in self._jobs.values():
+            _fail(job, error)
+        self._jobs.clear()
 
     def _replicas_changed(self) -> None:
-        states = [replica.state for replica in self.replicas]
-        for state in State:
-            self._metrics.replicas.labels(self.name, state.value).set(states.count(state))
         restarts = sum(replica.restarts for replica in self.replicas)
         self._metrics.restarts.labels(self.name).inc(restarts - self._restarts_noted)
         self._restarts_noted = restarts
-        if State.READY in states or all(state is State.FAILED for state in states):
+        if self.state in (State.READY, State.FAILED, State.STOPPED):
             self._settled.set()
+        if all(replica.error for replica in self.replicas):  # none could be restarted
+            self._refuse(NotReady(self.name, self.state.value))
         self._dispatch()
 
-    def _note_queue(self) -> None:
-        self._metrics.queue_depth.labels(self.name).set(len(self._jobs))
-        self._metrics.queue_audio_s.labels(self.name).set(self.queue_audio_s)
+    def _show(self) -> None:
+        """Let the gauges read what is here whenever they are asked."""
+        gauges = self._metrics
+        gauges.queue_depth.labels(self.name).set_function(lambda: len(self._jobs))
+        gauges.queue_audio_s.labels(self.name).set_function(lambda: self.queue_audio_s)
+        gauges.rtfx.labels(self.name).set_function(lambda: self.rtfx)
+        for state in State:
+            gauges.replicas.labels(self.name, state.value).set_function(partial(self._count, state))
 
-    def _note_batch(self, jobs: list[Job]) -> None:
+    def _count(self, state: State) -> int:
+        return sum(replica.state is state for replica in self.replicas)
+
+    def _note(self, jobs: list[Job]) -> None:
         now = time.monotonic()
         for job in jobs:
             self._metrics.queue_wait_s.labels(self.name).observe(now - job.waiting.arrived)
@@ -224,6 +245,10 @@ class Scheduler:
         self._metrics.batch_clips.labels(self.name).observe(len(jobs))
         padded = max(1, max(lengths) * len(lengths))
         self._metrics.batch_padding.labels(self.name).observe(1 - sum(lengths) / padded)
+
+
+def _audio_s(jobs: Iterable[Job]) -> float:
+    return sum(job.waiting.samples for job in jobs) / SAMPLE_RATE
 
 
 def _fail(job: Job, error: AuralError) -> None:

@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from aural.engines.base import Capabilities, ModelSpec
 from aural.errors import LoadFailed
 from aural.serving import messages
-from aural.serving.messages import Hear, Heard, Load, LoadRefused, Ready
+from aural.serving.messages import Hear, Heard, Load, LoadRefused, Mishap, Ready
 from aural.serving.rehearsal import rehearsal
 from aural.types import SAMPLE_RATE, Clip
 
@@ -26,7 +27,10 @@ STALL_S = 30.0
 """A batch may take this long, or STALL_FACTOR times what it should, before its worker counts as hung."""
 STALL_FACTOR = 30.0
 CANARY_EVERY_S = 30.0
+LOAD_S = 900.0
+"""Loading and warming up may take this long: a large model from a slow disk, on a slow CPU."""
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
+"""Pauses before the first start and after so many failed ones; a model that never worked is given up after the last."""
 
 ALLOCATOR = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -39,7 +43,7 @@ buffers come back at every call, and faulting them in anew took 40 % of its time
 
 
 class WorkerGone(Exception):
-    """The worker died, or was ended because it hung."""
+    """The worker died, or was ended because it hung or its engine was broken."""
 
 
 class State(StrEnum):
@@ -50,8 +54,51 @@ class State(StrEnum):
     STOPPED = "stopped"
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process and the pipe to it."""
+
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, message: messages.ToWorker) -> object:
+        """Its reply; raises OSError or EOFError when it is gone."""
+        self.writer.writelines(messages.pack(message))
+        await self.writer.drain()
+        return await messages.read(self.reader)
+
+    def kill(self) -> None:
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(signal.SIGKILL)
+
+    async def end(self) -> int:
+        """Close the pipe and end the process; returns its exit status."""
+        self.writer.close()
+        self.kill()
+        return await self.process.wait()
+
+
+async def _spawn(environment: Mapping[str, str]) -> _Worker:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "aural.serving.worker", str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+        except BaseException:
+            writer.close()
+            raise
+    return _Worker(process, reader, writer)
+
+
 class Replica:
-    """Owns one worker. `hear` is for one batch at a time; `on_change` is called when it becomes ready or is lost."""
+    """Keeps one worker alive. `hear` is for one batch at a time; `on_change` is called when the state changed or the
+    worker became free without a batch of the caller's."""
 
     def __init__(self, spec: ModelSpec, max_batch: int, on_change: Callable[[], None]) -> None:
         self.spec = spec
@@ -61,11 +108,11 @@ class Replica:
         self.load_s = self.warm_up_s = 0.0
         self.restarts = 0
         self.error: str | None = None
+        """Why the last start failed; None when it did not."""
         self.busy = False
         self._max_batch = max_batch
         self._on_change = on_change
-        self._process: asyncio.subprocess.Process | None = None
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._worker: _Worker | None = None
         self._heard_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -75,7 +122,7 @@ class Replica:
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+        return self._worker.process.pid if self._worker else None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._supervise(), name=f"replica {self.spec.name}")
@@ -89,57 +136,68 @@ class Replica:
 
     async def hear(self, clips: Sequence[Clip]) -> Heard:
         """What the worker makes of a batch; raises WorkerGone."""
+        worker = self._worker
         self.busy = True
         try:
-            audio_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
-            limit_s = max(STALL_S, STALL_FACTOR * audio_s / max(self.rtfx, 0.01))
-            reply = await asyncio.wait_for(self._ask(Hear(tuple(clips))), limit_s)
-            assert isinstance(reply, Heard)
-            self._heard_at = time.monotonic()
-            self.rtfx += 0.1 * (audio_s / max(reply.engine_s, 1e-6) - self.rtfx)
-            return reply
-        except (OSError, EOFError, TimeoutError, asyncio.CancelledError) as error:
-            self._kill()  # a reply that nobody waits for must not be taken for the next one's
-            self.state = State.RESTARTING
-            if isinstance(error, asyncio.CancelledError):
-                raise
+            heard = await self._ask(worker, clips)
+            if _is_broken(heard) and _is_broken(await self._ask(worker, [Clip(rehearsal())])):
+                raise EOFError("the engine fails on everything")
+        except asyncio.CancelledError:
+            self._abandon(worker)
+            raise
+        except (OSError, EOFError) as error:
+            self._abandon(worker)
             raise WorkerGone from error
         finally:
             self.busy = False
+        self._heard_at = time.monotonic()
+        return heard
+
+    async def _ask(self, worker: _Worker | None, clips: Sequence[Clip]) -> Heard:
+        if worker is None:
+            raise EOFError
+        audio_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
+        async with asyncio.timeout(max(STALL_S, STALL_FACTOR * audio_s / self.rtfx)):
+            heard = await worker.ask(Hear(tuple(clips)))
+        assert isinstance(heard, Heard)
+        if len(clips) == self._max_batch:  # a smaller one does not show what it could do
+            self.rtfx += 0.1 * (audio_s / max(heard.engine_s, 1e-6) - self.rtfx)
+        return heard
+
+    def _abandon(self, worker: _Worker | None) -> None:
+        """End a worker whose reply nobody waits for any more, lest it be taken for the next one's."""
+        if worker:
+            worker.kill()
+        if worker is self._worker and self.state is State.READY:
+            self.state = State.RESTARTING
 
     async def _supervise(self) -> None:
         """Start the worker, wait until it dies, start another."""
         failures = 0
         while True:
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-            failures += 1
             try:
                 await self._launch()
                 failures = 0
                 await self._watch()
-            except LoadFailed as error:
-                self.error = str(error)
-                log.error("model cannot be loaded", extra={"model": self.spec.name, "error": str(error)})
-                if self.capabilities is None:  # it never worked, so trying again will not help
-                    return self._set(State.FAILED)
+            except LoadFailed as error:  # the worker said so itself: asking again soon will not help
+                failures, self.error = len(BACKOFF_S), str(error)
             except (OSError, EOFError) as error:
-                self.error = f"the worker died while loading: {error!r}"
-            await self._end()
+                failures, self.error = failures + 1, f"{self.spec.name}: the worker died or hung while loading: {error}"
+            about = {"model": self.spec.name, "exit_status": await self._end(), "error": self.error}
+            if self.capabilities is None and failures >= len(BACKOFF_S):
+                log.error("model given up", extra=about)
+                return self._set(State.FAILED)
+            log.warning("worker lost, restarting", extra=about)
             self.restarts += 1
             self._set(State.RESTARTING)
-            log.warning("worker lost, restarting", extra={"model": self.spec.name, "restarts": self.restarts})
 
     async def _launch(self) -> None:
         """Start the process, give it its model, wait until it is warm."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "aural.serving.worker", str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                env=os.environ | worker_environment(self.spec),
-            )
-        self._streams = await asyncio.open_connection(sock=ours)
-        match await self._ask(Load(self.spec, self._max_batch)):
+        self._worker = await _spawn(os.environ | worker_environment(self.spec))
+        async with asyncio.timeout(LOAD_S):
+            reply = await self._worker.ask(Load(self.spec, self._max_batch))
+        match reply:
             case LoadRefused(message):
                 raise LoadFailed(message)
             case Ready(capabilities, rtfx, load_s, warm_up_s):
@@ -150,8 +208,8 @@ class Replica:
 
     async def _watch(self) -> None:
         """Returns when the worker is gone. A worker that has been quiet is asked to hear a canary."""
-        assert self._process is not None
-        gone = asyncio.ensure_future(self._process.wait())
+        assert self._worker is not None
+        gone = asyncio.ensure_future(self._worker.process.wait())
         try:
             while not gone.done():
                 await asyncio.wait([gone], timeout=CANARY_EVERY_S)
@@ -162,31 +220,19 @@ class Replica:
         finally:
             gone.cancel()
 
-    async def _ask(self, message: messages.ToWorker) -> object:
-        if self._streams is None:
-            raise EOFError
-        reader, writer = self._streams
-        writer.writelines(messages.pack(message))
-        await writer.drain()
-        return await messages.read(reader)
-
-    def _kill(self) -> None:
-        if self._process and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
-
-    async def _end(self) -> None:
-        if self._streams:
-            self._streams[1].close()
-            self._streams = None
-        self._kill()
-        if self._process:
-            await self._process.wait()
-            self._process = None
+    async def _end(self) -> int | None:
+        status = await self._worker.end() if self._worker else None
+        self._worker = None
+        return status
 
     def _set(self, state: State) -> None:
         self.state = state
         self._on_change()
+
+
+def _is_broken(heard: Heard) -> bool:
+    """Whether the engine failed on every clip: theirs may be the fault, or its own."""
+    return all(isinstance(result, Mishap) for result in heard.results)
 
 
 def worker_environment(spec: ModelSpec) -> dict[str, str]:

@@ -40,25 +40,22 @@ class Transcriber:
         """The transcripts of consecutive clips, each as soon as it and those before it are heard. Closing the
         iterator takes what still waits out of the queue."""
         self.scheduler.capabilities.check(options, self.scheduler.name)
-        self.scheduler.admit(pcm.duration_s)
-        spans = await asyncio.to_thread(_cut, pcm) if len(pcm) > self._longest else (Span(0, len(pcm)),)
-        async with aclosing(self._hear(pcm, spans, options)) as parts:
-            async for part in parts:
-                self._count(part)
-                yield text.in_script(part, script)
-
-    @property
-    def _longest(self) -> int:
-        return self.scheduler.capabilities.longest_clip
+        with self.scheduler.admitted(len(pcm)):
+            short = len(pcm) <= self.scheduler.capabilities.longest_clip
+            spans = (Span(0, len(pcm)),) if short else await asyncio.to_thread(_cut, pcm)
+            async with aclosing(self._hear(pcm, spans, options)) as parts:
+                async for part in parts:
+                    self._count(part)
+                    yield text.in_script(part, script)
 
     async def _hear(self, pcm: Pcm, spans: Sequence[Span], options: Options) -> AsyncGenerator[Transcript]:
         rest = list(spans)
-        if options.language is None and len(spans) > 1:
-            while rest and options.language is None:
-                first = await self._hear_one(pcm, rest.pop(0), options)
-                yield first
-                if first.segments and first.language_probability >= SURE_OF_LANGUAGE:
-                    options = replace(options, language=first.language)
+        detect = self.scheduler.capabilities.detects_language and options.language is None
+        while detect and len(rest) > 1:
+            first = await self._hear_one(pcm, rest.pop(0), options)
+            yield first
+            if first.segments and first.language_probability >= SURE_OF_LANGUAGE:
+                options, detect = replace(options, language=first.language), False
         tasks = [asyncio.create_task(self._hear_one(pcm, span, options)) for span in rest]
         try:
             for task in tasks:
@@ -117,9 +114,15 @@ def _without_voiceless(heard: Transcript, voices: Sequence[Span], length: int) -
 def _within(heard: Transcript, length: int) -> Transcript:
     """The transcript with its times inside the clip and in order."""
     clock = 0
+
+    def tick(time: int) -> int:
+        nonlocal clock
+        clock = min(max(time, clock), length)
+        return clock
+
     segments = []
     for segment in heard.segments:
-        clock = min(max(segment.start, clock), length)
-        segment = replace(segment, start=clock, end=min(max(segment.end, clock), length))
-        segments.append(segment)
+        start = tick(segment.start)
+        words = tuple(replace(word, start=tick(word.start), end=tick(word.end)) for word in segment.words)
+        segments.append(replace(segment, start=start, words=words, end=tick(segment.end)))
     return replace(heard, segments=tuple(segments))

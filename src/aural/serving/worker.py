@@ -43,8 +43,8 @@ def serve(pipe: socket.socket) -> None:
         engine = base.load(order.spec)
         loaded = time.perf_counter()
         rtfx = warm_up(engine, order.max_batch)
-    except LoadFailed as error:
-        messages.send(pipe, LoadRefused(str(error)))
+    except Exception as error:  # noqa: BLE001 - whatever keeps a model from working is for the operator to read
+        messages.send(pipe, LoadRefused(str(error) if isinstance(error, LoadFailed) else _words(error)))
         return
     messages.send(pipe, Ready(engine.capabilities, rtfx, loaded - began, time.perf_counter() - loaded))
     while True:
@@ -58,10 +58,13 @@ def serve(pipe: socket.socket) -> None:
 def hear(engine: Engine, clips: Sequence[Clip]) -> tuple[Transcript | Mishap, ...]:
     """The engine's transcripts. If it raises, each clip is heard alone, so that one bad clip fails only itself."""
     try:
-        return tuple(engine.transcribe(clips))
+        transcripts = tuple(engine.transcribe(clips))
+        if len(transcripts) != len(clips):
+            raise RuntimeError(f"expected {len(clips)} transcripts of the engine, got {len(transcripts)}")
+        return transcripts
     except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to the clip that caused it
         if len(clips) == 1:
-            return (Mishap(f"{type(error).__name__}: {error}"),)
+            return (Mishap(_words(error)),)
         return tuple(result for clip in clips for result in hear(engine, [clip]))
 
 
@@ -75,6 +78,10 @@ def warm_up(engine: Engine, max_batch: int) -> float:
     start = time.perf_counter()
     engine.transcribe([Clip(speech)] * max_batch)
     return len(speech) * max_batch / SAMPLE_RATE / (time.perf_counter() - start)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,468 @@
+"""The scheduler over real worker processes of the fake engine: whatever happens, every job is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import psutil
+import pytest
+
+from aural.engines.fake import speak
+from aural.errors import Draining, EngineFailed, LoadFailed, NotReady, Overloaded, WorkerLost
+from aural.metrics import Metrics
+from aural.serving import supervisor
+from aural.serving.scheduler import Scheduler
+from aural.serving.supervisor import State
+from aural.types import SAMPLE_RATE, Clip
+from tests.serving.loop import fake_scheduler, heard, in_loop, running, said, until
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(supervisor, "BACKOFF_S", (0.0, 0.01, 0.01))
+
+
+async def outcomes(scheduler: Scheduler, *texts: str) -> list[object]:
+    """For each text what was heard, or the error; all submitted in one turn of the loop."""
+    results = await asyncio.gather(*(scheduler.submit(said(text)) for text in texts), return_exceptions=True)
+    return [one if isinstance(one, BaseException) else one.segments[0].text for one in results]
+
+
+def kinds(results: list[object]) -> list[object]:
+    return [type(one) if isinstance(one, BaseException) else one for one in results]
+
+
+def kill(scheduler: Scheduler, replica: int = 0) -> int:
+    pid = scheduler.replicas[replica].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+# What is heard, and by whom
+
+
+@in_loop
+async def test_each_gets_its_own_text():
+    texts = [f"word {number}" for number in range(200)]
+    async with running(fake_scheduler(replicas=2)) as scheduler:
+        assert await outcomes(scheduler, *texts) == texts
+
+
+@in_loop
+async def test_jobs_of_one_turn_are_one_batch():
+    metrics = Metrics()
+    async with running(fake_scheduler(metrics=metrics)) as scheduler:
+        await outcomes(scheduler, "one", "two", "three")
+    assert metrics.registry.get_sample_value("aural_batch_clips_sum", {"model": "fake"}) == 3
+    assert metrics.registry.get_sample_value("aural_batch_clips_count", {"model": "fake"}) == 1
+
+
+@in_loop
+async def test_a_window_closes_by_itself():
+    async with running(fake_scheduler(window_s=0.05)) as scheduler:
+        assert await heard(scheduler, "alone") == "alone"
+
+
+@in_loop
+async def test_a_full_batch_does_not_wait_for_its_window():
+    async with running(fake_scheduler(max_batch=2, window_s=3600.0)) as scheduler:
+        assert await outcomes(scheduler, "one", "two") == ["one", "two"]
+
+
+@in_loop
+async def test_a_short_job_passes_a_long_file():
+    order: list[str] = []
+    async with running(fake_scheduler(max_batch=1)) as scheduler:
+        parts = [scheduler.submit(said("sleep50"), ahead_samples=part * 30 * SAMPLE_RATE) for part in range(8)]
+        for number, part in enumerate(parts):
+            part.add_done_callback(lambda _, number=number: order.append(f"part {number}"))
+        await parts[0]
+        short = scheduler.submit(said("short"))
+        short.add_done_callback(lambda _: order.append("short"))
+        await asyncio.gather(short, *parts)
+    assert order.index("short") <= 2
+    assert [one for one in order if one != "short"] == [f"part {number}" for number in range(8)]
+
+
+# Workers that die
+
+
+@in_loop
+async def test_a_poison_clip_does_not_take_its_neighbours_down():
+    async with running(fake_scheduler()) as scheduler:
+        results = await outcomes(scheduler, "one", "die", "two", "three")
+        assert kinds(results) == ["one", WorkerLost, "two", "three"]
+        assert await heard(scheduler, "and on") == "and on"
+        assert scheduler.replicas[0].restarts == 2
+
+
+@in_loop
+async def test_a_poison_clip_among_two_workers():
+    async with running(fake_scheduler(replicas=2)) as scheduler:
+        texts = ["die", *(f"word {number}" for number in range(30))]
+        assert kinds(await outcomes(scheduler, *texts)) == [WorkerLost, *texts[1:]]
+        await until(lambda: all(replica.state is State.READY for replica in scheduler.replicas))
+
+
+@in_loop
+async def test_a_worker_killed_while_it_hears():
+    metrics = Metrics()
+    async with running(fake_scheduler(metrics=metrics)) as scheduler:
+        answers = asyncio.gather(heard(scheduler, "sleep300 one"), heard(scheduler, "two"))
+        await until(lambda: scheduler.replicas[0].busy)
+        kill(scheduler)
+        assert await answers == ["sleep300 one", "two"]
+        assert scheduler.replicas[0].restarts == 1
+        assert metrics.registry.get_sample_value("aural_worker_restarts_total", {"model": "fake"}) == 1
+
+
+@in_loop
+async def test_a_worker_killed_while_it_idles():
+    async with running(fake_scheduler()) as scheduler:
+        dead = kill(scheduler)
+        await until(lambda: scheduler.replicas[0].pid not in (dead, None) and scheduler.state is State.READY)
+        assert await heard(scheduler, "again") == "again"
+        assert scheduler.replicas[0].restarts == 1
+
+
+@in_loop
+async def test_a_job_given_to_a_worker_that_nobody_knows_is_dead():
+    async with running(fake_scheduler()) as scheduler:
+        kill(scheduler)  # the job is sent before the loop can hear of it
+        assert await heard(scheduler, "still") == "still"
+
+
+@in_loop
+async def test_both_workers_killed_again_and_again():
+    texts = [f"sleep5 word {number}" for number in range(80)]
+    async with running(fake_scheduler(replicas=2, max_batch=4)) as scheduler:
+        jobs = [scheduler.submit(said(text)) for text in texts]
+        for share in (0.1, 0.3, 0.5):
+            await until(lambda share=share: sum(job.done() for job in jobs) >= share * len(jobs))
+            for number, replica in enumerate(scheduler.replicas):
+                if replica.pid:
+                    kill(scheduler, number)
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        for text, result in zip(texts, results, strict=True):
+            assert isinstance(result, WorkerLost) or result.segments[0].text == text
+        await until(lambda: all(replica.is_free for replica in scheduler.replicas))
+
+
+@in_loop
+async def test_jobs_whose_callers_left_are_not_retried():
+    async with running(fake_scheduler()) as scheduler:
+        left, stayed = scheduler.submit(said("sleep300 left")), scheduler.submit(said("stayed"))
+        await until(lambda: scheduler.replicas[0].busy)
+        left.cancel()
+        kill(scheduler)
+        assert (await stayed).segments[0].text == "stayed"
+        assert scheduler.queue_audio_s == 0
+
+
+# Workers that cannot start
+
+
+@in_loop
+async def test_a_worker_that_dies_while_it_loads_is_started_again(tmp_path):
+    (tmp_path / "load").write_text("die die")
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        assert scheduler.replicas[0].restarts == 2
+        assert scheduler.replicas[0].error is None
+        assert await heard(scheduler, "third time") == "third time"
+
+
+@in_loop
+async def test_a_worker_that_dies_while_it_warms_up_is_started_again(tmp_path):
+    (tmp_path / "hear").write_text("die ok die")
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        assert scheduler.replicas[0].restarts == 2
+
+
+@in_loop
+async def test_a_model_that_only_dies_is_given_up(tmp_path):
+    (tmp_path / "load").write_text("die " * 9)
+    scheduler = fake_scheduler(orders=tmp_path)
+    with pytest.raises(LoadFailed, match="fake: the worker died or hung while loading"):
+        await scheduler.start()
+    assert scheduler.state is State.FAILED
+    assert len((tmp_path / "load").read_text().split()) == 9 - len(supervisor.BACKOFF_S)
+    await scheduler.stop()
+
+
+@pytest.mark.parametrize("moment", ["load", "hear"])
+@in_loop
+async def test_a_model_that_refuses_to_load_is_not_asked_again(tmp_path, moment):
+    (tmp_path / moment).write_text("fail")
+    scheduler = fake_scheduler(orders=tmp_path)
+    with pytest.raises(LoadFailed, match="RuntimeError: told to fail"):
+        await scheduler.start()
+    assert scheduler.replicas[0].restarts == 0
+    with pytest.raises(NotReady, match="failed"):
+        scheduler.admit()
+    await scheduler.stop()
+
+
+@in_loop
+async def test_one_working_replica_is_enough(tmp_path):
+    (tmp_path / "load").write_text("fail")
+    async with running(fake_scheduler(orders=tmp_path, replicas=2)) as scheduler:
+        assert await heard(scheduler, "enough") == "enough"
+        await until(lambda: {replica.state for replica in scheduler.replicas} == {State.READY, State.FAILED})
+
+
+@in_loop
+async def test_a_worker_that_hangs_while_it_loads_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "LOAD_S", 0.5)
+    (tmp_path / "load").write_text("sleep600000")
+    scheduler = fake_scheduler(orders=tmp_path)
+    starting = asyncio.create_task(scheduler.start())
+    await until(lambda: scheduler.replicas[0].restarts)
+    monkeypatch.setattr(supervisor, "LOAD_S", 60.0)
+    await until(lambda: scheduler.state is State.READY)
+    await starting
+    assert await heard(scheduler, "now") == "now"
+    await scheduler.stop()
+
+
+@in_loop
+async def test_who_waits_is_told_when_no_worker_comes_back(tmp_path):
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        (tmp_path / "load").write_text("fail fail")
+        waiting = [scheduler.submit(said("sleep300 in flight")), *(scheduler.submit(said("x")) for _ in range(9))]
+        await until(lambda: scheduler.replicas[0].busy)
+        kill(scheduler)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(one) for one in results} == {NotReady}
+        await until(lambda: scheduler.state is State.READY)  # it goes on trying
+        assert await heard(scheduler, "back") == "back"
+
+
+# Workers that hang, and engines that break
+
+
+@in_loop
+async def test_a_worker_that_hangs_counts_as_dead(monkeypatch):
+    async with running(fake_scheduler()) as scheduler:
+        monkeypatch.setattr(supervisor, "STALL_S", 1.5)
+        monkeypatch.setattr(supervisor, "STALL_FACTOR", 0.0)
+        assert kinds(await outcomes(scheduler, "sleep600000", "spared")) == [WorkerLost, "spared"]
+
+
+@in_loop
+async def test_a_clip_that_the_engine_fails_on_fails_alone():
+    async with running(fake_scheduler()) as scheduler:
+        results = await outcomes(scheduler, "one", "fail", "two")
+        assert kinds(results) == ["one", EngineFailed, "two"]
+        assert "told to fail" in str(results[1])
+        assert kinds(await outcomes(scheduler, "fail")) == [EngineFailed]
+        assert scheduler.replicas[0].restarts == 0
+
+
+@in_loop
+async def test_an_engine_that_fails_on_everything_is_replaced(tmp_path):
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        (tmp_path / "hear").write_text("fail fail")  # the clip, and the canary after it
+        assert await heard(scheduler, "good clip") == "good clip"
+        assert scheduler.replicas[0].restarts == 1
+
+
+@pytest.mark.parametrize("orders", ["die", "fail fail", "sleep600000"])
+@in_loop
+async def test_a_quiet_worker_is_asked_whether_it_still_hears(tmp_path, monkeypatch, orders):
+    monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.05)
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        monkeypatch.setattr(supervisor, "STALL_S", 1.5)
+        monkeypatch.setattr(supervisor, "STALL_FACTOR", 0.0)
+        (tmp_path / "hear").write_text(orders)
+        await until(lambda: scheduler.replicas[0].restarts == 1)
+        assert await heard(scheduler, "well again") == "well again"
+
+
+@in_loop
+async def test_jobs_that_come_while_a_canary_is_heard_are_heard_after_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.05)
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        (tmp_path / "hear").write_text("sleep200")
+        await until(lambda: scheduler.replicas[0].busy)
+        assert await heard(scheduler, "after") == "after"
+
+
+# Callers who leave
+
+
+@in_loop
+async def test_a_cancelled_job_leaves_the_queue():
+    metrics = Metrics()
+    async with running(fake_scheduler(max_batch=1, metrics=metrics)) as scheduler:
+        first = scheduler.submit(said("sleep200"))
+        left, stayed = scheduler.submit(said("left")), scheduler.submit(said("stayed"))
+        await until(lambda: scheduler.replicas[0].busy)
+        left.cancel()
+        await asyncio.gather(first, stayed)
+    assert metrics.registry.get_sample_value("aural_batch_clips_count", {"model": "fake"}) == 2
+
+
+@in_loop
+async def test_a_job_cancelled_in_its_batch_changes_nothing_for_the_others():
+    async with running(fake_scheduler()) as scheduler:
+        left, stayed = scheduler.submit(said("sleep100")), scheduler.submit(said("stayed"))
+        await until(lambda: scheduler.replicas[0].busy)
+        left.cancel()
+        assert (await stayed).segments[0].text == "stayed"
+
+
+@in_loop
+async def test_a_job_cancelled_in_the_turn_it_came():
+    async with running(fake_scheduler()) as scheduler:
+        scheduler.submit(said("gone")).cancel()
+        assert await heard(scheduler, "here") == "here"
+
+
+# Stopping
+
+
+@in_loop
+async def test_stopping_refuses_what_is_heard_and_what_waits():
+    scheduler = fake_scheduler(max_batch=1)
+    await scheduler.start()
+    jobs = [scheduler.submit(said("sleep600000")), scheduler.submit(said("waits"))]
+    await until(lambda: scheduler.replicas[0].busy)
+    worker = psutil.Process(scheduler.replicas[0].pid)
+    await scheduler.stop()
+    assert {type(one) for one in await asyncio.gather(*jobs, return_exceptions=True)} == {Draining}
+    assert not worker.is_running()
+    assert scheduler.state is State.STOPPED
+    await scheduler.stop()
+    for refused in (scheduler.admit, lambda: scheduler.submit(said("late"))):
+        with pytest.raises(Draining):
+            refused()
+
+
+@in_loop
+async def test_stopping_twice_at_once():
+    scheduler = fake_scheduler(replicas=2)
+    await scheduler.start()
+    await asyncio.gather(scheduler.stop(), scheduler.stop())
+    assert [replica.pid for replica in scheduler.replicas] == [None, None]
+
+
+@pytest.mark.parametrize("orders", ["sleep600000", "die " * 99])
+@in_loop
+async def test_stopping_while_it_starts(tmp_path, orders):
+    (tmp_path / "load").write_text(orders)
+    scheduler = fake_scheduler(orders=tmp_path)
+    starting = asyncio.create_task(scheduler.start())
+    await until(lambda: scheduler.replicas[0].pid)
+    await scheduler.stop()
+    with pytest.raises(Draining):
+        await starting
+    assert scheduler.replicas[0].pid is None
+
+
+@in_loop
+async def test_stopping_while_a_canary_is_heard(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "CANARY_EVERY_S", 0.05)
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        (tmp_path / "hear").write_text("sleep600000")
+        await until(lambda: scheduler.replicas[0].busy)
+        await scheduler.stop()
+        assert scheduler.state is State.STOPPED
+
+
+@in_loop
+async def test_stopping_what_was_never_started():
+    await fake_scheduler().stop()
+
+
+# The door
+
+
+@in_loop
+async def test_nobody_is_admitted_before_the_model_is_ready():
+    scheduler = fake_scheduler()
+    with pytest.raises(NotReady, match="starting"):
+        scheduler.admit()
+    with pytest.raises(NotReady):
+        assert scheduler.capabilities
+    await scheduler.stop()
+
+
+@in_loop
+async def test_a_request_that_would_wait_too_long_is_refused():
+    async with running(fake_scheduler(max_batch=1, max_wait_s=10.0)) as scheduler:
+        clip = Clip(speak("sleep300", pause_s=10.0))
+        length_s = len(clip) / SAMPLE_RATE
+        scheduler.replicas[0].rtfx = 4.0
+        jobs = [scheduler.submit(clip) for _ in range(4)]
+        scheduler.admit()  # nothing was given out yet
+        await until(lambda: scheduler.replicas[0].busy)
+        assert scheduler.wait_s == pytest.approx(4 * length_s / 4.0)
+        with pytest.raises(Overloaded) as refusal:
+            scheduler.admit()
+        assert refusal.value.retry_after_s == pytest.approx(length_s - 5.0)
+        for job in jobs:
+            job.cancel()
+        await until(lambda: scheduler.replicas[0].is_free)
+        scheduler.admit()
+
+
+@in_loop
+async def test_the_later_clips_of_a_long_file_do_not_count_as_waiting():
+    async with running(fake_scheduler(max_batch=1, max_wait_s=10.0)) as scheduler:
+        jobs = [scheduler.submit(said("sleep300"))]
+        jobs += [scheduler.submit(said("part"), ahead_samples=part * 3600 * SAMPLE_RATE) for part in range(1, 9)]
+        await until(lambda: scheduler.replicas[0].busy)
+        scheduler.replicas[0].rtfx = 1.0
+        assert scheduler.wait_s == pytest.approx(len(speak("sleep300")) / SAMPLE_RATE)
+        await asyncio.gather(*jobs)
+
+
+@in_loop
+async def test_audio_in_memory_is_bounded():
+    async with running(fake_scheduler(max_queue_audio_s=60.0)) as scheduler:
+        with scheduler.admitted(3600 * SAMPLE_RATE):  # whoever comes first may be longer
+            with pytest.raises(Overloaded) as refusal:
+                scheduler.admit()
+            assert refusal.value.retry_after_s >= 1
+        with scheduler.admitted(40 * SAMPLE_RATE):
+            scheduler.admit(20.0)
+            with pytest.raises(Overloaded), scheduler.admitted(21 * SAMPLE_RATE):
+                pass
+            scheduler.admit(20.0)
+        with pytest.raises(KeyError), scheduler.admitted(3600 * SAMPLE_RATE):
+            raise KeyError
+        scheduler.admit(60.0)
+
+
+@in_loop
+async def test_only_full_batches_tell_how_fast_a_worker_is():
+    async with running(fake_scheduler(max_batch=2)) as scheduler:
+        [replica] = scheduler.replicas
+        before = replica.rtfx
+        await outcomes(scheduler, "sleep20")
+        assert replica.rtfx == before
+        await outcomes(scheduler, "sleep20", "sleep20")
+        assert replica.rtfx < before
+        assert scheduler.rtfx == replica.rtfx
+
+
+@in_loop
+async def test_gauges_show_what_is_here():
+    metrics = Metrics()
+
+    def gauge(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, {"model": "fake", **labels})
+
+    async with running(fake_scheduler(max_batch=1, metrics=metrics)) as scheduler:
+        jobs = [scheduler.submit(said(text)) for text in ("sleep200", "one", "two")]
+        await until(lambda: scheduler.replicas[0].busy)
+        assert gauge("aural_queue_clips") == 2
+        assert gauge("aural_queue_audio_seconds") == pytest.approx(0.12)
+        assert gauge("aural_replicas", state="ready") == 1
+        assert gauge("aural_replicas", state="restarting") == 0
+        assert gauge("aural_rtfx") == scheduler.rtfx
+        await asyncio.gather(*jobs)
+        assert gauge("aural_queue_clips") == 0
