@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.arms.base import Arm, Load
+from benchmarks.arms.base import ANY, Arm, Load
 from benchmarks.clips import LONG, Workload
 from benchmarks.records import Cell, Variant
 
-CALLERS = (1, 5, 10, 20, 64)
 SATURATED = 20
 FEW = 5
+CURVES = ("5", "15", "mix")
+"""Workloads on which the other servers show how they scale, in one round."""
 KEPT_VARIANTS = 2
 """Settings that get a second trial, and that are tried on each further workload; the first tries all."""
 
@@ -20,7 +21,7 @@ KEPT_VARIANTS = 2
 class Plan:
     workloads: tuple[str, ...] = ("5", "15", "30", "60", "mix", LONG)
     rounds: int = 5
-    callers: tuple[int, ...] = CALLERS
+    callers: tuple[int, ...] = tuple(sorted(ANY))
     seconds: float = 6.0
     """How long a window stays open at least."""
     at_least: int = 20
@@ -38,17 +39,18 @@ class Plan:
         """The cells of one arm in one round."""
         if workload.name == LONG:
             return [Load(1, (0,), once=True, round=round_)] if arm.name in ("aural", "article") else []
-        wanted = [callers for callers in self.callers if arm.callers is None or callers in arm.callers]
+        again = arm.every_round & self._every_round(workload)
+        once = arm.callers if round_ == 1 and (arm.every_round == ANY or workload.name in CURVES) else again
         order = tuple(workload.order((round_ - 1) * len(workload.items) // self.rounds))
         return [
             Load(callers, order, self.seconds, self._answers(callers), round=round_)
-            for callers in wanted
-            if round_ == 1 or callers in self._every_round(workload)
+            for callers in self.callers
+            if callers in again | once
         ]
 
     def trial(self, arm: Arm, workload: Workload) -> Load:
         """The short cell by which settings are compared."""
-        callers = FEW if arm.serial else min(SATURATED, max(arm.callers or {SATURATED}))
+        callers = FEW if arm.serial else min(SATURATED, max(arm.callers))
         order = tuple(workload.order(0))
         return Load(callers, order, self.seconds / 2, self.at_least // 2, purpose="choose")
 
@@ -64,7 +66,6 @@ class Plan:
         return self.at_least // 2 if callers == 1 else max(self.at_least, callers if callers > SATURATED else 0)
 
     def _every_round(self, workload: Workload) -> set[int]:
-        """Loads that a bar rests on; the others draw a curve and are run once."""
         return {1, SATURATED, 64} if workload.name in ("5", "mix") else {1, SATURATED}
 
 

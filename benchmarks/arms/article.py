@@ -38,6 +38,7 @@ ARM = ServerArm(
     variants=[{"threads": 1, "search": "greedy"}, {"threads": 2, "search": "greedy"}],
     env=lambda variant: threads_of_libraries(variant["threads"]),
     extra=_counted,
-    callers=frozenset({1, 20}),
+    callers=frozenset({1, 5, 10, 20}),
+    every_round=frozenset({1, 20}),
     serial=True,
 )

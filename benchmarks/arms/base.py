@@ -22,6 +22,8 @@ from benchmarks.records import Cell, Purpose, Variant
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 120.0
+ANY = frozenset({1, 5, 10, 20, 64})
+"""Numbers of callers."""
 POLL_S = 0.02
 
 TUNED_ALLOCATOR = {
@@ -79,8 +81,13 @@ class Arm(Protocol):
     def serial(self) -> bool: ...
 
     @property
-    def callers(self) -> frozenset[int] | None:
-        """The loads that make sense; None for any."""
+    def callers(self) -> frozenset[int]:
+        """The loads that make sense."""
+        ...
+
+    @property
+    def every_round(self) -> frozenset[int]:
+        """Those that a bar rests on; the others draw a curve."""
         ...
 
     def start(self, setup: Setup, workload: Workload, variant: Variant) -> AbstractContextManager[Running]:
@@ -102,7 +109,8 @@ class ServerArm:
     """The request for a WAV file."""
     variants: Sequence[Variant] = field(default_factory=lambda: [{}])
     env: Callable[[Variant], Mapping[str, str]] = lambda _: {}
-    callers: frozenset[int] | None = None
+    callers: frozenset[int] = ANY
+    every_round: frozenset[int] = ANY
     serial: bool = False
     """Whether it hears one request at a time: then few callers tell its settings apart, and to wait for those who
     still queue at the end of a cell would only take long."""

@@ -25,7 +25,7 @@ def _arm(name: str, windows: Literal["full", "fitted"]) -> ServerArm:
         body=wav,
         variants=GRID,
         env=lambda _: TUNED_ALLOCATOR | threads_of_libraries(1),
-        callers=frozenset({20}),
+        every_round=frozenset({20}),
     )
 
 

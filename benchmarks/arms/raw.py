@@ -55,8 +55,12 @@ class RawArm:
     name: str
     windows: Literal["full", "fitted"]
     variants: Sequence[Variant]
-    callers: frozenset[int] | None
+    callers: frozenset[int]
     serial: bool = False
+
+    @property
+    def every_round(self) -> frozenset[int]:
+        return self.callers
 
     @contextmanager
     def start(self, setup: Setup, workload: Workload, variant: Variant) -> Iterator[Running]:

@@ -32,7 +32,11 @@ def test_bars_are_measured_in_every_round_and_curves_once() -> None:
     assert [load.callers for load in plan.loads(arm, MIX, 1)] == [1, 5, 10, 20, 64]
     assert [load.callers for load in plan.loads(arm, MIX, 2)] == [1, 20, 64]
     assert [load.callers for load in plan.loads(arm, LONG, 2)] == [1, 20]
-    assert [load.callers for load in plan.loads(ALL["litserve"], MIX, 1)] == [20]
+    assert [load.callers for load in plan.loads(ALL["litserve"], MIX, 1)] == [1, 5, 10, 20, 64]
+    assert [load.callers for load in plan.loads(ALL["litserve"], MIX, 2)] == [20]
+    assert [load.callers for load in plan.loads(ALL["article"], LONG, 1)] == [1, 20]
+    assert [load.callers for load in plan.loads(ALL["raw"], MIX, 1)] == [20]
+    assert [load.callers for load in plan.loads(ALL["raw-alone"], LONG, 3)] == [1]
 
 
 def test_each_round_begins_elsewhere() -> None:
