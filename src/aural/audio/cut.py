@@ -28,8 +28,8 @@ def cut(
 ) -> tuple[Span, ...]:
     """Spans that tile `pcm`, in order, each at most `longest_s`; audio that is short enough is one span.
 
-    Each span ends in the longest pause among its last `search_s`, at the quietest 150 ms of it, or of all the search
-    where nobody pauses. The last two are of about equal length. `probabilities` is voice activity detection as
+    Each span ends in the middle of the longest pause among its last `search_s`, or at its quietest 150 ms where nobody
+    pauses. The last two are of about equal length. `probabilities` is voice activity detection as
     `SileroVad.speech_probabilities`, asked only about the stretches searched. Expects 0 < `search_s` < `longest_s`.
     """
     longest, search = samples(longest_s), samples(search_s)
@@ -49,8 +49,8 @@ def _window(start: int, end: int, longest: int, search: int) -> Span:
 
 
 def _best(heard: Samples, probabilities: Probabilities) -> int:
-    pause = max(_pauses(probabilities), key=len, default=Span(0, len(heard)))
-    return pause.start + quietest(heard[pause.start : pause.end])
+    pause = max(_pauses(probabilities), key=len, default=None)
+    return quietest(heard) if pause is None else min((pause.start + pause.end) // 2, len(heard))
 
 
 def _pauses(probabilities: Probabilities) -> Iterator[Span]:
