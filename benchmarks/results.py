@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 from benchmarks import scoring
 from benchmarks.plan import SATURATED
@@ -20,6 +21,7 @@ CLIENT_CORES_PER_REQUEST = 0.002
 CLIENT_CORES_IDLE = 0.02
 
 Metric = Callable[[Cell], float]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,12 @@ class Results:
         return scoring.ratio_of_medians(a, b)
 
     def pair(
-        self, ours: tuple[str, str, int], theirs: tuple[str, str, int], metric: Metric, other: Metric | None = None
-    ) -> tuple[list[float], list[float]]:
+        self,
+        ours: tuple[str, str, int],
+        theirs: tuple[str, str, int],
+        metric: Callable[[Cell], T],
+        other: Callable[[Cell], T] | None = None,
+    ) -> tuple[list[T], list[T]]:
         """A metric of two loads, and of the second perhaps another, over the rounds that both have."""
         a, b = ({cell.round: cell for cell in self.of(*load)} for load in (ours, theirs))
         rounds = sorted(a.keys() & b.keys())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -31,6 +31,9 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def corpus_rate(scored: Mapping[int, Errors]) -> Estimate:
     """Word error rate over all words, in percent; the interval resamples items."""
     table = np.array([(one.errors, one.words) for one in scored.values()], float)
     if not len(table):
-        return Estimate(math.nan, math.nan, math.nan)
+        return NOTHING
     drawn = table[_draws(len(table))].sum(axis=1)
     return _estimate(100 * _ratio(table.sum(axis=0)), 100 * drawn[:, 0] / drawn[:, 1])
 
@@ -82,24 +85,26 @@ def rate_difference(ours: Mapping[int, Errors], theirs: Mapping[int, Errors]) ->
     items = sorted(ours.keys() & theirs.keys())
     table = np.array([(ours[i].errors - theirs[i].errors, ours[i].words) for i in items], float)
     if not len(table):
-        return Estimate(math.nan, math.nan, math.nan)
+        return NOTHING
     drawn = table[_draws(len(table))].sum(axis=1)
     return _estimate(100 * _ratio(table.sum(axis=0)), 100 * drawn[:, 0] / drawn[:, 1])
 
 
 def ratio_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
     """Median over median; rounds are resampled in pairs when both sides have as many, for they ran side by side."""
-    return _compare(ours, theirs, lambda a, b: a / b)
-
-
-def difference_of_medians(ours: Sequence[float], theirs: Sequence[float]) -> Estimate:
-    return _compare(ours, theirs, lambda a, b: a - b)
+    a, b = np.array(ours, float), np.array(theirs, float)
+    if not len(a) or not len(b):
+        return NOTHING
+    drawn_a = _draws(len(a))
+    drawn_b = drawn_a if len(a) == len(b) else _draws(len(b))
+    drawn = np.median(a[drawn_a], axis=1) / np.median(b[drawn_b], axis=1)
+    return _estimate(float(np.median(a) / np.median(b)), drawn)
 
 
 def median(values: Sequence[float]) -> Estimate:
     table = np.array(values, float)
     if not len(table):
-        return Estimate(math.nan, math.nan, math.nan)
+        return NOTHING
     return _estimate(float(np.median(table)), np.median(table[_draws(len(table))], axis=1))
 
 
@@ -141,16 +146,6 @@ def _texts(answers: Sequence[Answer]) -> dict[int, set[str]]:
         if answer.ok:
             found.setdefault(answer.item, set()).add(" ".join(answer.text.split()))
     return found
-
-
-def _compare(ours: Sequence[float], theirs: Sequence[float], of: Callable[[Floats, Floats], Floats]) -> Estimate:
-    a, b = np.array(ours, float), np.array(theirs, float)
-    if not len(a) or not len(b):
-        return Estimate(math.nan, math.nan, math.nan)
-    drawn_a = _draws(len(a))
-    drawn_b = drawn_a if len(a) == len(b) else _draws(len(b))
-    drawn = of(np.median(a[drawn_a], axis=1), np.median(b[drawn_b], axis=1))
-    return _estimate(float(of(np.median(a, keepdims=True), np.median(b, keepdims=True))[0]), drawn)
 
 
 def _ratio(sums: Floats) -> float:

@@ -31,7 +31,7 @@ from aural.engines import catalog  # noqa: E402
 from aural.engines.weights import digest  # noqa: E402
 from benchmarks import clips, records, report  # noqa: E402
 from benchmarks.arms import ALL  # noqa: E402
-from benchmarks.arms.base import Setup  # noqa: E402
+from benchmarks.arms.base import ANY, Setup  # noqa: E402
 from benchmarks.clips import LONG, Workload  # noqa: E402
 from benchmarks.plan import QUICK, QUICK_ARMS, Plan  # noqa: E402
 from benchmarks.results import ItemInfo, Results  # noqa: E402
@@ -90,6 +90,8 @@ def parse() -> argparse.Namespace:
     options.arms = options.arms or (QUICK_ARMS if options.quick else tuple(ALL))
     if unknown := sorted(set(options.arms) - set(ALL)):
         parser.error(f"expected arms of {', '.join(ALL)}; got {', '.join(unknown)}")
+    if unknown := sorted(set(options.callers or ()) - set(map(str, ANY))):
+        parser.error(f"expected callers of {', '.join(map(str, sorted(ANY)))}; got {', '.join(unknown)}")
     return options
 
 
