@@ -46,7 +46,7 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
         raise BadRequest(f"expected Content-Type multipart/form-data, got {kind.decode('latin-1') or 'none'}")
     if parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
         raise BadRequest("expected form fields in UTF-8, got another charset")
-    parser = MultiPartParser(
+    parser = _Parser(
         request.headers, _limited(request, limits), max_files=1, max_fields=100, max_part_size=MAX_FIELD_BYTES
     )
     parser.spool_max_size = limits.max_bytes  # in memory: the limit bounds it
@@ -55,6 +55,8 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
             form = await parser.parse()
         except (MultiPartException, MultipartParseError, KeyError, ValueError) as error:
             raise BadRequest(f"expected multipart/form-data as RFC 7578 has it, got a broken one: {error}") from error
+    if not parser.is_complete:
+        raise BadRequest("expected multipart/form-data up to its closing boundary, got a body that ends before it")
     file: bytes | None = None
     fields: dict[str, list[str]] = {}
     for name, value in form.multi_items():
@@ -65,6 +67,15 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
         else:
             fields.setdefault(name.removesuffix("[]"), []).append(value)
     return Form(file, fields)
+
+
+class _Parser(MultiPartParser):
+    """Starlette's, which takes a form cut short for a whole one."""
+
+    is_complete = False
+
+    def on_end(self) -> None:
+        self.is_complete = True
 
 
 async def _limited(request: Request, limits: BodyLimits) -> AsyncGenerator[bytes, None]:

@@ -110,7 +110,8 @@ class Observe:
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_s.labels(route).observe(took_s)
         level = logging.DEBUG if scope["path"] in OPEN_PATHS else logging.INFO
-        fields = {"method": scope["method"], "path": scope["path"], "status": status, "ms": round(took_s * 1000, 1)}
+        path = scope.get("raw_path", b"").decode("latin-1")  # still percent-encoded, so it cannot forge a line
+        fields = {"method": scope["method"], "path": path[:200], "status": status, "ms": round(took_s * 1000, 1)}
         log.log(level, "request", extra=fields | {"request_id": request_id})
 
 

@@ -45,6 +45,7 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
             ClientDisconnect: _on_client_gone,
         },
     )
+    app.router.redirect_slashes = False  # to an address made of the caller's Host header
     app.state.service = service
     return app
 

@@ -70,17 +70,17 @@ class Service:
                 refusals.append(error)
         raise refusals[0]
 
-    def admit(self, model: str | None = None) -> Transcriber:
-        """The model, refused at the door when it is not there, not ready, or could not answer in time."""
-        transcriber = self.fleet.get(model)
+    async def open(self, ask: Ask) -> tuple[Transcriber, Pcm]:
+        """The model and the audio. What the model cannot take on or honour is refused before anything is decoded."""
+        transcriber = self.fleet.get(ask.model)
         transcriber.scheduler.admit()
-        return transcriber
+        transcriber.scheduler.capabilities.check(ask.options, transcriber.scheduler.name)
+        return transcriber, await self.decode(ask)
 
     async def answer(self, request: Request, ask: Ask) -> Answer:
         """The whole transcript. A caller who hangs up frees the place of the request."""
         began = time.perf_counter()
-        transcriber = self.admit(ask.model)
-        pcm = await self.decode(ask)
+        transcriber, pcm = await self.open(ask)
         transcript = await _unless_gone(request, transcriber.transcribe(pcm, ask.options, ask.script))
         return Answer(
             transcript,
@@ -93,8 +93,7 @@ class Service:
     async def stream(self, request: Request, ask: Ask) -> tuple[Pcm, AsyncGenerator[Transcript]]:
         """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
         refused is refused before the response begins."""
-        transcriber = self.admit(ask.model)
-        pcm = await self.decode(ask)
+        transcriber, pcm = await self.open(ask)
         parts = transcriber.stream(pcm, ask.options, ask.script)
         first = await _unless_gone(request, anext(parts))
         return pcm, _with_first(first, parts)
