@@ -151,7 +151,8 @@ class WhisperEngine:
 
     def _take(self, clip: Clip) -> Take:
         language = clip.options.language or "en"
-        mel = self._features(clip.samples if len(clip) >= SHORTEST_CLIP else np.zeros(SHORTEST_CLIP, np.float32))
+        audible = clip.samples if len(clip) >= SHORTEST_CLIP else np.zeros(SHORTEST_CLIP, np.float32)
+        mel = self._features(audible)[:, :-1]  # the last frame is of padding, and the reference drops it
         return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
 
     def _hear(self, takes: list[Take]) -> None:
