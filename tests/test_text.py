@@ -2,45 +2,78 @@
 
 from __future__ import annotations
 
-from aural.text import in_script, join, plain
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aural import text
 from aural.types import Reason, Segment, Suppressed, Transcript, Word
 
 
-def said(text: str, language: str = "en", **more: object) -> Transcript:
-    return Transcript((Segment(text, 0, 100),), language=language, **more)  # type: ignore[arg-type]
+def part(*texts: str, language: str = "en", probability: float = 1.0, start: int = 0, **more: object) -> Transcript:
+    """A transcript with a segment of 100 samples for each text."""
+    segments = [Segment(one, start + 100 * i, start + 100 * (i + 1)) for i, one in enumerate(texts)]
+    return Transcript(tuple(segments), language=language, language_probability=probability, **more)
 
 
-def test_words_are_spaced_between_clips() -> None:
-    assert plain(join([said(" Good"), said("morning."), said(" Yes.")]).segments) == "Good morning. Yes."
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([], ""),
+        ([part(" One.", " Two."), part(" Three.")], "One. Two. Three."),
+        ([part("One."), part("two.")], "One. two."),
+        ([part(), part(" One."), part(), part("Two.")], "One. Two."),
+        ([part("你好", language="zh"), part("世界", language="zh")], "你好世界"),
+        ([part("こん", language="ja"), part("にちは", language="ja")], "こんにちは"),
+        ([part("안녕", language="ko"), part("세상", language="ko")], "안녕 세상"),
+        ([part("你好", language="zh"), part("hello")], "你好 hello"),
+    ],
+)
+def test_joined_as_the_language_is_written(parts, expected):
+    assert text.plain(text.join(parts).segments) == expected
 
 
-def test_chinese_is_not() -> None:
-    assert plain(join([said("你好", "zh"), said("世界", "zh")]).segments) == "你好世界"
-
-
-def test_the_language_is_that_of_the_first_clip_with_text() -> None:
-    silent = Transcript((), (Suppressed(0, 100, Reason.NO_SPEECH),), "en", 0.0)
-    whole = join([silent, said("ja", "de", language_probability=0.9, redone=True)])
-    assert (whole.language, whole.language_probability, whole.redone) == ("de", 0.9, True)
-    assert [gap.reason for gap in whole.suppressed] == [Reason.NO_SPEECH]
-
-
-def test_nothing() -> None:
-    assert join([]) == Transcript()
-
-
-def test_chinese_characters() -> None:
-    words = (Word("漢", 0, 50, 1.0), Word("字", 50, 100, 1.0))
-    mixed = Transcript(
-        (Segment("漢字转换", 0, 100, words=words),), (Suppressed(0, 1, Reason.REPETITION, "個"),), language="zh"
+def test_joining_loses_nothing():
+    gap = Suppressed(0, 100, Reason.NO_SPEECH, "hm")
+    parts = [Transcript((), (gap,), "cy", 0.2), part(" a", probability=0.9, redone=True), part(" b", start=100)]
+    assert text.join(parts) == Transcript(
+        (Segment(" a", 0, 100), Segment(" b", 100, 200)), (gap,), "en", 0.9, redone=True
     )
-    simple = in_script(mixed, "t2s")
-    assert simple.segments[0].text == "汉字转换"
-    assert [word.text for word in simple.segments[0].words] == ["汉", "字"]
-    assert simple.suppressed[0].text == "个"
-    assert in_script(mixed, "s2tw").segments[0].text == "漢字轉換"
 
 
-def test_another_language_keeps_its_characters() -> None:
-    japanese = said("漢字", "ja")
-    assert in_script(japanese, "t2s") is japanese
+def test_nothing_heard_has_the_language_of_the_first_clip():
+    assert text.join([part(language="cy"), part(language="en")]).language == "cy"
+
+
+@given(st.lists(st.lists(st.sampled_from([" a", "b", " c."]), max_size=3), max_size=4), st.sampled_from(["en", "zh"]))
+def test_joining_what_was_spaced_already_changes_nothing(texts, language):
+    parts = [part(*one, language=language) for one in texts]
+    joined = text.join(parts)
+    assert text.join([text.spaced(one) for one in parts]) == joined
+    assert [one.start for one in joined.segments] == [one.start for each in parts for one in each.segments]
+
+
+@pytest.mark.parametrize(
+    ("script", "given_text", "expected"),
+    [
+        ("t2s", "漢字与汉字", "汉字与汉字"),
+        ("s2t", "汉字与漢字", "漢字與漢字"),
+        ("s2tw", "这里的软件", "這裡的軟件"),
+        ("s2hk", "这里", "這裏"),
+    ],
+)
+def test_chinese_in_the_characters_asked_for(script, given_text, expected):
+    word = Word(given_text, 0, 100, 1.0)
+    heard = Transcript(
+        (Segment(given_text, 0, 100, words=(word,)),), (Suppressed(100, 200, Reason.REPETITION, given_text),), "zh"
+    )
+    written = text.in_script(heard, script)
+    assert written.segments[0].text == expected
+    assert written.segments[0].words[0].text == expected
+    assert written.suppressed[0].text == expected
+    assert (written.segments[0].end, written.segments[0].words[0].end) == (100, 100)
+
+
+def test_other_languages_keep_their_characters():
+    heard = part("漢字", language="ja")
+    assert text.in_script(heard, "t2s") is heard

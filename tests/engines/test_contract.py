@@ -1,126 +1,157 @@
-"""What every engine must do, whatever it is made of."""
+"""What every engine keeps to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 
-from aural.audio.decode import decode
-from aural.engines import catalog
-from aural.engines.base import Engine, ModelSpec, load
-from aural.engines.fake import speak
-from aural.engines.guard import is_doubtful
-from aural.types import SAMPLE_RATE, Clip, Options, Samples, Timestamps, Transcript
-from tests.conftest import Recording, words
-
-ENGINES = ("fake", "whisper-tiny.en", "whisper-base")
+from aural.engines import guard
+from aural.errors import UnsupportedParameter
+from aural.types import Clip, Options, Reason, Suppressed, Timestamps, Transcript
+from tests.conftest import words
+from tests.engines.ears import FULL, MODELS, SOUNDS, Ears, ears, noise, text_of
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    card = catalog.find(request.param)
-    return load(ModelSpec(card.name, card.family, card.fetch(), card.sha256, fitted_windows=card.family == "whisper"))
+@pytest.fixture(params=MODELS)
+def ear(request) -> Ears:
+    return ears(request.param)
 
 
-@pytest.fixture(scope="module")
-def speech(engine: Engine, clips: dict[str, Recording]) -> list[tuple[Samples, str]]:
-    """Two utterances that this engine can hear, with their texts."""
-    if engine.capabilities.languages == ("en",) and not engine.capabilities.prompt:
-        return [(speak(text), text) for text in ("a short one", "and a somewhat longer one")]
-    english = sorted((clip for clip in clips.values() if clip.language == "en"), key=lambda clip: clip.duration_s)
-    return [(decode(clip.bytes, limit_s=60).samples, clip.text) for clip in english[:2]]
-
-
-def text_of(transcript: Transcript) -> str:
-    return "".join(segment.text for segment in transcript.segments)
-
-
-def finest(engine: Engine) -> Timestamps:
-    return engine.capabilities.timestamps[-1]
-
-
-def assert_in_order(transcript: Transcript, length: int) -> None:
-    """Times are inside the clip and never run backwards; words are inside their segment."""
-    clock = 0
+def assert_times(transcript: Transcript, length: int) -> None:
+    """In order and within the clip, words within their segments and suppressed stretches apart from them."""
+    clock = [0]
     for segment in transcript.segments:
-        assert clock <= segment.start <= segment.end <= length
-        clock = segment.start
-        for word in segment.words:
-            assert segment.start <= word.start <= word.end <= segment.end
-            assert 0.0 <= word.probability <= 1.0
+        clock += [segment.start, *(time for word in segment.words for time in (word.start, word.end)), segment.end]
+    assert clock == sorted(clock)
+    assert clock[-1] <= length
+    for gap in transcript.suppressed:
+        assert 0 <= gap.start <= gap.end <= length
+        assert not any(gap.start < segment.end and segment.start < gap.end for segment in transcript.segments)
 
 
-def test_answers_in_order_and_one_each(engine: Engine, speech: list[tuple[Samples, str]]) -> None:
-    (first, first_text), (second, second_text) = speech
-    transcripts = engine.transcribe([Clip(first), Clip(second), Clip(first)])
-    heard = [words(text_of(transcript)) for transcript in transcripts]
-    assert heard[0] == heard[2] != heard[1]
-    for got, text in zip(heard, (first_text, second_text), strict=False):
-        assert len(set(got) & set(words(text))) >= 0.6 * len(set(words(text)))
+def test_one_transcript_per_clip_in_order(ear):
+    one, two = ear.sentences
+    heard = ear.hear(one, two, np.zeros(16_000, np.float32), one, two)
+    assert [ear.understood(heard[i], sentence) for i, sentence in ((0, 0), (1, 1), (3, 0), (4, 1))] == [True] * 4
+    assert not heard[2].segments
 
 
-@pytest.mark.parametrize("length", [0, 1, 100, SAMPLE_RATE // 10, 3 * SAMPLE_RATE, 30 * SAMPLE_RATE])
-def test_silence_of_any_length(engine: Engine, length: int) -> None:
-    """No text, or one so doubtful that voice activity detection will be asked."""
-    [transcript] = engine.transcribe([Clip(np.zeros(length, np.float32))])
-    if transcript.segments:
-        assert_doubtful(transcript)
-    else:
-        assert [(gap.start, gap.end) for gap in transcript.suppressed] == [(0, length)]
+def test_a_batch_changes_nothing(ear):
+    one, two = ear.sentences
+    alone = [text_of(ear.hear(clip)[0]) for clip in (one, two)]
+    assert [text_of(heard) for heard in ear.hear(one, two)] == alone
 
 
-def test_a_full_clip_is_heard(engine: Engine, speech: list[tuple[Samples, str]]) -> None:
-    samples, text = speech[1]
-    full = np.zeros(engine.capabilities.longest_clip, np.float32)
-    full[-len(samples) :] = samples
-    [transcript] = engine.transcribe([Clip(full, Options(timestamps=finest(engine)))])
-    assert set(words(text_of(transcript))) & set(words(text))
-    assert_in_order(transcript, len(full))
+def test_hearing_again_is_hearing_the_same(ear):
+    one, _ = ear.sentences
+    assert ear.hear(one) == ear.hear(one)
 
 
-def test_options_of_neighbours_do_not_mix(engine: Engine, speech: list[tuple[Samples, str]]) -> None:
-    """One batch with different times, prompts, searches and languages, as many as the engine can."""
-    can = engine.capabilities
-    samples = speech[0][0]
-    mixed: list[Options] = [Options(language="en"), Options(timestamps=finest(engine))]
-    mixed += [Options(prompt="Printing.")] if can.prompt else []
-    mixed += [Options(beam_size=3)] if can.beam_search else []
-    mixed += [Options(temperature=0.2)] if can.temperature else []
-    mixed += [Options(language="de"), Options(task="translate")] if can.detects_language else []
-    together = engine.transcribe([Clip(samples, options) for options in mixed])
-    alone = [engine.transcribe([Clip(samples, options)])[0] for options in mixed]
-    greedy = [i for i, options in enumerate(mixed) if not options.temperature]
-    assert [words(text_of(together[i])) for i in greedy] == [words(text_of(alone[i])) for i in greedy]
-    assert together[1].segments
-    assert_in_order(together[1], len(samples))
+def test_no_clips(ear):
+    assert ear.hear() == []
 
 
-def test_words_make_up_the_segment(engine: Engine, speech: list[tuple[Samples, str]]) -> None:
-    if Timestamps.WORD not in engine.capabilities.timestamps:
-        pytest.skip("this engine gives no words")
-    transcripts = engine.transcribe([Clip(samples, Options(timestamps=Timestamps.WORD)) for samples, _ in speech])
-    for transcript, (samples, _) in zip(transcripts, speech, strict=True):
-        assert_in_order(transcript, len(samples))
-        for segment in transcript.segments:
-            assert "".join(word.text for word in segment.words) == segment.text
-        spoken = [word for segment in transcript.segments for word in segment.words]
-        assert any(word.end > word.start for word in spoken)
+@pytest.mark.parametrize("length", [0, 1, 100, 1599])
+def test_too_short_for_a_word(ear, length):
+    [heard] = ear.hear(noise(0.01)[:length], timestamps=ear.engine.capabilities.timestamps[-1])
+    assert heard.segments == ()
+    assert heard.suppressed == (Suppressed(0, length, Reason.NO_SPEECH),)
 
 
-def noises() -> Sequence[Samples]:
-    t = np.arange(4 * SAMPLE_RATE) / SAMPLE_RATE
-    white = np.random.default_rng(0).normal(0, 0.05, len(t))
-    dial_tone = 0.1 * (np.sin(2 * np.pi * 941 * t) + np.sin(2 * np.pi * 1336 * t))
-    return [white.astype(np.float32), dial_tone.astype(np.float32)]
+def test_as_long_as_a_clip_can_be(ear):
+    one, two = ear.sentences
+    clip = np.zeros(FULL, np.float32)
+    clip[: len(one)] = one
+    clip[-len(two) :] = two
+    for timestamps in ear.engine.capabilities.timestamps:
+        [heard] = ear.hear(clip, timestamps=timestamps)
+        assert ear.understood(heard, 0)
+        assert_times(heard, FULL)
 
 
-def test_noise(engine: Engine) -> None:
-    for transcript in engine.transcribe([Clip(noise) for noise in noises()]):
-        assert_doubtful(transcript)
+def test_every_option_in_one_batch(ear):
+    can = ear.engine.capabilities
+    asked = [
+        Options(language=language, timestamps=timestamps)
+        for language, timestamps in product(
+            (can.languages[0] if len(can.languages) == 1 else "en", None), can.timestamps
+        )
+    ]
+    asked += [Options(prompt="Cooking at sea.")] * can.prompt
+    asked += [Options(hotwords="crayfish")] * can.hotwords
+    asked += [Options(temperature=0.2)] * can.temperature
+    asked += [Options(beam_size=3)] * can.beam_search
+    asked += [Options(task="translate", language="en")] * ("translate" in can.tasks)
+    for options in asked:
+        can.check(options, ear.name)
+    clips = [Clip(ear.sentences[i % 2], options) for i, options in enumerate(asked)]
+    heard = ear.hear(*clips)
+    assert len(heard) == len(asked)
+    for i, (clip, transcript) in enumerate(zip(clips, heard, strict=True)):
+        assert ear.understood(transcript, i % 2), (clip.options, transcript)
+        assert_times(transcript, len(clip))
+        assert transcript.language == "en"
+        if not clip.options.temperature:
+            assert words(text_of(transcript)) == words(text_of(ear.hear(clip)[0])), clip.options
 
 
-def assert_doubtful(transcript: Transcript) -> None:
-    for segment in transcript.segments:
-        assert is_doubtful(segment.avg_logprob, segment.no_speech_prob), segment.text
+def test_times(ear):
+    one, two = ear.sentences
+    clip = np.concatenate([one, np.zeros(16_000, np.float32), two])
+    for timestamps in ear.engine.capabilities.timestamps:
+        [heard] = ear.hear(clip, timestamps=timestamps)
+        assert heard.segments
+        assert_times(heard, len(clip))
+        for segment in heard.segments:
+            assert segment.start < segment.end
+            if timestamps is Timestamps.WORD:
+                assert "".join(word.text for word in segment.words) == segment.text
+                assert all(0 <= word.probability <= 1 for word in segment.words)
+            else:
+                assert segment.words == ()
+
+
+@pytest.mark.parametrize("sound", SOUNDS)
+@pytest.mark.parametrize("name", ["whisper-tiny.en", pytest.param("whisper-base", marks=pytest.mark.slow)])
+def test_what_nobody_said_is_not_believed(name, sound):
+    """It is suppressed with a reason, or so doubtful that voice activity detection decides."""
+    samples = SOUNDS[sound]()
+    [heard] = ears(name).hear(samples)
+    assert all(guard.is_doubtful(one.avg_logprob, one.no_speech_prob) for one in heard.segments)
+    if not heard.segments:
+        [gap] = heard.suppressed
+        assert (gap.start, gap.end) == (0, len(samples))
+
+
+def test_every_stretch_is_text_or_suppressed(ear):
+    for samples in (ear.sentences[0], noise(0.1, 1.0), np.zeros(FULL, np.float32)):
+        [heard] = ear.hear(samples)
+        assert bool(heard.segments) != bool(heard.suppressed)
+
+
+def test_capabilities_are_refusals_too(ear):
+    can = ear.engine.capabilities
+    wrong = {"language": Options(language="tlh")}
+    wrong |= {} if "translate" in can.tasks else {"task": Options(task="translate")}
+    wrong |= (
+        {} if Timestamps.WORD in can.timestamps else {"timestamp_granularities": Options(timestamps=Timestamps.WORD)}
+    )
+    wrong |= {} if can.prompt else {"prompt": Options(prompt="a")}
+    wrong |= {} if can.hotwords else {"hotwords": Options(hotwords="a")}
+    wrong |= {} if can.temperature else {"temperature": Options(temperature=0.5)}
+    wrong |= {} if can.beam_search else {"beam_size": Options(beam_size=2)}
+    for name, options in wrong.items():
+        with pytest.raises(UnsupportedParameter, match=f"{ear.name} cannot honour {name}=") as refusal:
+            can.check(options, ear.name)
+        assert refusal.value.param == name
+
+
+def test_capabilities_are_plain(ear):
+    can = ear.engine.capabilities
+    assert can.longest_clip == FULL
+    assert "en" in can.languages
+    assert len(set(can.languages)) == len(can.languages)
+    assert can.detects_language == (len(can.languages) > 1)
+    assert all(before != after for before, after in pairwise(can.timestamps))

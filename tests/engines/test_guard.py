@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aural.engines import guard
 from aural.engines.guard import Evidence
@@ -20,6 +22,11 @@ SOUND = Evidence("It was a bright cold day in April.", 9, -0.2, 0.02, 3.0)
         "and then I said and then I said no",
         "you you you you",
         "ha ha, ha ha, ha ha, ha ha",
+        "Come on now. COME ON, NOW!",
+        "谢谢谢谢谢谢谢谢",
+        "2017年谢谢谢谢谢谢谢谢",
+        "请不吝点赞请不吝点赞",
+        "ありがとうございますありがとうございます",
     ],
 )
 def test_repetition(text: str) -> None:
@@ -28,10 +35,40 @@ def test_repetition(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "no no no", "That that is is that that is not is not.", "one two three one two four", "very, very good"],
+    [
+        "",
+        "no no no",
+        "That that is is that that is not is not.",
+        "one two three one two four",
+        "very, very good",
+        "慢慢来",
+        "研究研究",
+    ],
 )
 def test_no_repetition(text: str) -> None:
     assert not guard.repeats_itself(text)
+
+
+words = st.lists(st.sampled_from("abcdefghij"), unique=True, min_size=3)
+
+
+@given(words)
+def test_saying_it_twice_is_repetition(said: list[str]) -> None:
+    assert not guard.repeats_itself(" ".join(said))
+    assert guard.repeats_itself(" ".join([*said, *said]))
+    assert guard.repeats_itself(" ".join(["well", *said, *said, "yes"]))
+
+
+@given(st.text())
+def test_any_text_can_be_judged(text: str) -> None:
+    evidence = replace(SOUND, text=text)
+    guard.trusts_fitted(evidence)
+    assert guard.suppression(evidence) is Reason.NO_SPEECH or text.strip()
+
+
+def test_text_that_repeats_is_easy_to_compress() -> None:
+    assert guard.compression_ratio("") == 0.0
+    assert guard.compression_ratio(SOUND.text) < guard.MAX_COMPRESSION_RATIO < guard.compression_ratio("Mmm... " * 30)
 
 
 def test_a_sound_text_stands() -> None:
@@ -62,6 +99,8 @@ def test_a_short_clip_may_have_few_tokens() -> None:
     ("change", "reason"),
     [
         ({"no_speech_prob": 0.9, "avg_logprob": -1.1}, Reason.NO_SPEECH),
+        ({"text": " "}, Reason.NO_SPEECH),
+        ({"text": "谢谢观看" * 20, "duration_s": 28.0}, Reason.REPETITION),
         ({"text": "word " * 50, "duration_s": 2.0}, Reason.SPEECH_RATE),
         ({"text": "Mmm... " * 30, "duration_s": 28.0}, Reason.REPETITION),
         ({"avg_logprob": -2.5, "no_speech_prob": 0.4}, Reason.LOW_CONFIDENCE),

@@ -9,7 +9,7 @@ import pytest
 
 from aural.engines import catalog
 from aural.engines.base import ModelSpec, load
-from aural.engines.weights import digest
+from aural.engines.weights import assemble, digest
 from aural.errors import LoadFailed, SettingsError
 
 
@@ -62,6 +62,21 @@ def test_base_is_put_together_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert catalog.find("whisper-base").fetch() == first
     assert (first / "model.bin").stat().st_mtime_ns == made
     assert [path.name for path in tmp_path.iterdir()] == ["whisper-base"]
+
+
+def test_another_process_may_put_it_together_first(tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURAL_CACHE", str(tmp_path))
+    copy = shutil.copyfileobj
+
+    def overtaken(*arguments: object) -> None:
+        copy(*arguments)  # type: ignore[arg-type]
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "model.bin").write_bytes(b"theirs")
+
+    monkeypatch.setattr(shutil, "copyfileobj", overtaken)
+    assert assemble("model", (tiny / "config.json",), tiny) == tmp_path / "model"
+    assert (tmp_path / "model" / "model.bin").read_bytes() == b"theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_names(tiny: Path) -> None:

@@ -107,7 +107,7 @@ def test_warms_up_over_the_shapes_that_will_come():
     engine = Engine()
     assert worker.warm_up(engine, 3) > 0
     speech = len(rehearsal())
-    assert engine.batches == [[speech], [30 * SAMPLE_RATE], [speech] * 3]
+    assert engine.batches == [[30 * SAMPLE_RATE], [speech] * 3]
 
 
 def test_hears_each_alone_when_the_engine_answers_too_little():

@@ -28,7 +28,9 @@ DOUBTFUL_AVG_LOGPROB = -0.6
 DOUBTFUL_NO_SPEECH_PROB = 0.3
 """Beyond these a text stands only if voice activity detection hears a voice."""
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+_SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(f"[{_SPACELESS}]|[^\\W{_SPACELESS}]+")
+"""A word, or a character of a script that puts no spaces between words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def compression_ratio(text: str) -> float:
 
 def repeats_itself(text: str) -> bool:
     """Whether a phrase of three or more words comes twice in a row, or a shorter one four times."""
-    words = [word.lower() for word in _WORD.findall(text) if word.isalnum()]
+    words = [word.lower() for word in _WORD.findall(text)]
     return _has_run(words, 3, len(words) // 2, times=2) or _has_run(words, 1, 2, times=4)
 
 
@@ -89,7 +91,7 @@ def is_silence(evidence: Evidence) -> bool:
 
 def suppression(evidence: Evidence) -> Reason | None:
     """Why the text must not be shown, or None when it may."""
-    if is_silence(evidence):
+    if is_silence(evidence) or not evidence.text.strip():
         return Reason.NO_SPEECH
     if len(evidence.text.strip()) > MAX_CHARACTERS_PER_S * max(evidence.duration_s, 0.5):
         return Reason.SPEECH_RATE

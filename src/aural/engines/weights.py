@@ -58,6 +58,9 @@ def assemble(name: str, parts: tuple[Path, ...], side_folder: Path) -> Path:
             for part in parts:
                 with part.open("rb") as piece:
                     shutil.copyfileobj(piece, whole, 1 << 20)
-        if not folder.exists():
+        try:
             fresh.rename(folder)
+        except OSError:
+            if not (folder / "model.bin").is_file():  # else another process was faster
+                raise
     return folder
