@@ -33,7 +33,7 @@ def assert_times(transcript: Transcript, length: int) -> None:
 
 def test_one_transcript_per_clip_in_order(ear):
     one, two = ear.sentences
-    heard = ear.hear(one, two, np.zeros(16_000, np.float32), one, two)
+    heard = ear.hear(one, two, np.zeros(16_000, np.float32), one, two, language="en")
     assert [ear.understood(heard[i], sentence) for i, sentence in ((0, 0), (1, 1), (3, 0), (4, 1))] == [True] * 4
     assert not heard[2].segments
 
