@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from aural.types import SAMPLE_RATE
 log = logging.getLogger("aural")
 
 LONGEST_CLIP_SAMPLES = 30 * SAMPLE_RATE
+BACKLOG = 2048
 
 
 def model_specs(settings: Settings, card: Card, folder: Path | None) -> list[ModelSpec]:
@@ -87,7 +89,12 @@ async def running_fleet(settings: Settings) -> AsyncIterator[Fleet]:
 
 async def serve(settings: Settings) -> None:
     """Listen at once, answer /ping with 503 until the models are ready, run until SIGTERM or Ctrl-C, then finish what
-    is being answered. Raises LoadFailed when a model cannot be loaded."""
+    is being answered. Raises OSError when the address is taken, LoadFailed when a model cannot be loaded."""
+    with _listener(settings) as listener:
+        await _serve(settings, listener)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
     metrics = Metrics()
     fleet = await asyncio.to_thread(build_fleet, settings, metrics)
     service = Service(
@@ -99,11 +106,12 @@ async def serve(settings: Settings) -> None:
     )
     server = _server(settings, service)
     starting = asyncio.create_task(fleet.start())
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await asyncio.wait([starting, serving], return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and not starting.exception():
-            log.info("ready", extra={"models": fleet.names, "url": f"http://{settings.host}:{settings.port}"})
+            url = f"http://{settings.host}:{listener.getsockname()[1]}"
+            log.info("ready", extra={"models": fleet.names, "url": url})
         else:
             server.should_exit = True
         await serving
@@ -126,18 +134,22 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _listener(settings: Settings) -> socket.socket:
+    """Bound before anything is loaded, so that a taken address is said at once."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+
+
 def _server(settings: Settings, service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
         create_app(service, api_key=settings.api_key, max_requests=settings.max_requests),
-        host=settings.host,
-        port=settings.port,
         http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.drain_s),
         timeout_keep_alive=75,
-        backlog=2048,
+        backlog=BACKLOG,
     )
     return _Server(config)
 

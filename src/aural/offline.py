@@ -156,4 +156,5 @@ def _message(body: str) -> str:
 def _progress() -> Progress:
     """On standard error, so that the text can be piped; gone when it is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

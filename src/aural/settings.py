@@ -44,6 +44,8 @@ class Settings:
         for name in ("replicas", "threads", "max_batch", "batch_window_ms", "drain_s"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"expected {name} of 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"expected port from 0 to 65535, got {self.port}")
         if not self.models:
             raise SettingsError("expected at least one model, got none")
 
