@@ -30,7 +30,9 @@ def resample(samples: Samples, rate: int) -> Samples:
         return samples
     frame = AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
     frame.sample_rate = rate
-    return np.concatenate([samples[:0], *resampled([frame])])
+    heard = np.concatenate([samples[:0], *resampled([frame])])
+    missing = round(len(samples) * SAMPLE_RATE / rate) - len(heard)
+    return np.pad(heard, (0, max(0, missing)))  # input shorter than the filter loses its last samples
 
 
 def resampled(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
