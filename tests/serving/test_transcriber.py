@@ -230,7 +230,8 @@ async def test_doubtful_text_needs_a_voice(clips):
 async def test_doubtful_text_is_dropped_where_nobody_speaks_and_kept_where_somebody_does(clips):
     voice = (await asyncio.to_thread(decode, clips["libri-367-130732-0001"].bytes, limit_s=60)).samples
     pcm = Pcm(np.concatenate([voice, room(10).samples]))
-    said, unsaid = Segment(" said", 0, len(voice), **DOUBTFUL), Segment(" unsaid", len(voice), len(pcm), **DOUBTFUL)
+    said = Segment(" what he said" * 5, 0, len(voice), **DOUBTFUL)
+    unsaid = Segment(" unsaid", len(voice), len(pcm), **DOUBTFUL)
     whole, _ = transcriber(lambda clip: Transcript((said, unsaid)))
     heard = await whole.transcribe(pcm, Options(timestamps=Timestamps.NONE))
     assert heard.segments == (said,)

@@ -17,11 +17,16 @@ from aural.engines import guard
 from aural.languages import Script
 from aural.metrics import Metrics
 from aural.serving.scheduler import Scheduler
-from aural.types import Clip, Options, Pcm, Reason, Samples, Segment, Suppressed, Transcript
+from aural.types import SAMPLE_RATE, Clip, Options, Pcm, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 SURE_OF_LANGUAGE = 0.5
 """A file whose first clip is at least this likely in one language is heard in it throughout, so that it does not flip
 from clip to clip."""
+
+SLOW_SAMPLES = SAMPLE_RATE
+SLOW_SAMPLES_PER_CHARACTER = SAMPLE_RATE * 8 // 100
+"""People say some 15 Latin letters a second. A segment that lasts longer than 1 s and 0.08 s a character may well have
+silence in it: Whisper lets the first word after a pause begin with the pause."""
 
 
 class Transcriber:
@@ -73,9 +78,9 @@ class Transcriber:
             return Transcript((), (silence,), options.language or "en", 1.0 if options.language else 0.0)
         clip = Clip(samples, options, span.start)
         heard = await self.scheduler.submit(clip, ahead_samples=span.start)
-        doubtful = [s for s in heard.segments if guard.is_doubtful(s.avg_logprob, s.no_speech_prob)]
-        if doubtful:
-            heard = _without_voiceless(heard, await asyncio.to_thread(_voices, samples), len(samples))
+        timed = options.timestamps is not Timestamps.NONE
+        if any(_is_doubtful(segment) or (timed and _is_slow(segment)) for segment in heard.segments):
+            heard = _voiced(heard, await asyncio.to_thread(_voices, samples), len(samples))
         return _within(heard, len(samples)).shifted(span.start)
 
     def _count(self, part: Transcript) -> None:
@@ -96,19 +101,40 @@ def _voices(samples: Samples) -> Sequence[Span]:
     return speech_spans(_vad().speech_probabilities(samples), len(samples))
 
 
-def _without_voiceless(heard: Transcript, voices: Sequence[Span], length: int) -> Transcript:
-    """The transcript less its doubtful segments in which voice activity detection heard no voice."""
+def _is_doubtful(segment: Segment) -> bool:
+    return guard.is_doubtful(segment.avg_logprob, segment.no_speech_prob)
+
+
+def _is_slow(segment: Segment) -> bool:
+    """Whether a segment lasts longer than saying its text does: it has taken in the silence beside it."""
+    return segment.end - segment.start > SLOW_SAMPLES + SLOW_SAMPLES_PER_CHARACTER * len(segment.text)
+
+
+def _voiced(heard: Transcript, voices: Sequence[Span], length: int) -> Transcript:
+    """The transcript less its doubtful segments in which voice activity detection heard no voice, and with its slow
+    ones as long as the voices in them."""
     kept: list[Segment] = []
     dropped: list[Suppressed] = []
     for segment in heard.segments:
-        voiced = any(voice.start < segment.end and voice.end > segment.start for voice in voices)
-        if voiced or not guard.is_doubtful(segment.avg_logprob, segment.no_speech_prob):
-            kept.append(segment)
-        else:
+        inside = [voice for voice in voices if voice.start < segment.end and voice.end > segment.start]
+        if _is_doubtful(segment) and not inside:
             dropped.append(Suppressed(segment.start, segment.end, Reason.NO_SPEECH, segment.text.strip()))
+        elif _is_slow(segment) and inside:
+            kept.append(_between(segment, max(segment.start, inside[0].start), min(segment.end, inside[-1].end)))
+        else:
+            kept.append(segment)
     if dropped and not kept:
         dropped = [Suppressed(0, length, Reason.NO_SPEECH, text.plain(heard.segments))]
     return replace(heard, segments=tuple(kept), suppressed=(*heard.suppressed, *dropped))
+
+
+def _between(segment: Segment, start: int, end: int) -> Segment:
+    """The segment and its words within these times."""
+    words = (
+        replace(word, start=min(max(word.start, start), end), end=min(max(word.end, start), end))
+        for word in segment.words
+    )
+    return replace(segment, start=start, end=end, words=tuple(words))
 
 
 def _within(heard: Transcript, length: int) -> Transcript:
