@@ -65,10 +65,9 @@ def test_as_long_as_a_clip_can_be(ear):
     clip = np.zeros(FULL, np.float32)
     clip[: len(one)] = one
     clip[-len(two) :] = two
-    for timestamps in ear.engine.capabilities.timestamps:
-        [heard] = ear.hear(clip, timestamps=timestamps)
-        assert ear.understood(heard, 0)
-        assert_times(heard, FULL)
+    [heard] = ear.hear(clip, timestamps=ear.engine.capabilities.timestamps[-1])
+    assert ear.understood(heard, 0)
+    assert_times(heard, FULL)
 
 
 def test_every_option_in_one_batch(ear):
