@@ -7,7 +7,9 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +35,10 @@ log = logging.getLogger("aural")
 
 LONGEST_CLIP_SAMPLES = 30 * SAMPLE_RATE
 BACKLOG = 2048
+MOST_DECODERS = 4
+SWITCH_S = 0.0005
+"""How soon the event loop gets the interpreter back from a thread that decodes. With Python's own 5 ms, and threads
+without number, each turn of the loop waited for them all."""
 
 
 def model_specs(settings: Settings, card: Card, folder: Path | None) -> list[ModelSpec]:
@@ -90,6 +96,8 @@ async def running_fleet(settings: Settings) -> AsyncIterator[Fleet]:
 async def serve(settings: Settings) -> None:
     """Listen at once, answer /ping with 503 until the models are ready, run until SIGTERM or Ctrl-C, then finish what
     is being answered. Raises OSError when the address is taken, LoadFailed when a model cannot be loaded."""
+    sys.setswitchinterval(SWITCH_S)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(min(MOST_DECODERS, this_machine().cores)))
     with _listener(settings) as listener:
         await _serve(settings, listener)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from starlette.requests import Request
 
@@ -52,6 +54,10 @@ class Answer:
     """Whether the caller asked for times."""
 
 
+LARGE_BYTES = 4 * 2**20
+"""Bodies above this are decoded by a thread of their own, so that no clip waits for somebody's two-hour file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     fleet: Fleet
@@ -59,6 +65,7 @@ class Service:
     body: BodyLimits
     max_audio_s: float
     beam_size: int
+    large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
     def knock(self) -> None:
         """Raises when no model takes anything now, whichever the body will name."""
@@ -100,15 +107,15 @@ class Service:
 
     async def decode(self, ask: Ask) -> Pcm:
         began = time.perf_counter()
-        if ask.raw:
-            raw = ask.raw
-            pcm = await asyncio.to_thread(
-                decode_raw, ask.audio, raw.encoding, raw.rate, raw.channels, limit_s=self.max_audio_s
-            )
-        else:
-            pcm = await asyncio.to_thread(decode, ask.audio, limit_s=self.max_audio_s)
+        pool = self.large if len(ask.audio) > LARGE_BYTES else None  # the loop's own
+        pcm = await asyncio.get_running_loop().run_in_executor(pool, self._decoded, ask)
         self.metrics.decode_s.observe(time.perf_counter() - began)
         return pcm
+
+    def _decoded(self, ask: Ask) -> Pcm:
+        if ask.raw is None:
+            return decode(ask.audio, limit_s=self.max_audio_s)
+        return decode_raw(ask.audio, ask.raw.encoding, ask.raw.rate, ask.raw.channels, limit_s=self.max_audio_s)
 
 
 def service_of(request: Request) -> Service:
