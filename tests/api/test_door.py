@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.conftest import KEY
-from tests.api.wire import converse, exchange, form, request, speech
+from tests.api.wire import Reply, converse, exchange, form, request, speech
 from tests.conftest import Server, wait_until
 
 MIB = 2**20
@@ -81,21 +81,18 @@ def test_an_ordinary_client_reads_the_refusal_of_what_it_sends(strict: Server) -
     connection.close()
 
 
-@pytest.mark.parametrize("path", UPLOADS)
-def test_a_body_that_drips_is_refused(strict: Server, path: str) -> None:
-    begun = request(path, Content_Length="1000", Content_Type="multipart/form-data; boundary=x")
-    reply = asyncio.run(converse(strict.url, begun + OPENED, drops(0.1)))
-    assert (reply.status, reply.error["code"], reply.headers["connection"]) == (408, "request_timeout", "close")
+def test_what_drips_is_refused(strict: Server) -> None:
+    """Bodies, a head, and a connection that says nothing, all at once for they take their time."""
+    kind = "multipart/form-data; boundary=x"
+    bodies = [request(path, Content_Length="1000", Content_Type=kind) + OPENED for path in UPLOADS]
+    begun = [*bodies, b"GET /ping HTTP/1.1\r\nX-Slow: "]
 
+    async def drip_all() -> list[Reply]:
+        dripping = [converse(strict.url, data, drops(0.1)) for data in begun]
+        return await asyncio.gather(*dripping, converse(strict.url, b""))
 
-def test_a_head_that_drips_is_refused(strict: Server) -> None:
-    reply = asyncio.run(converse(strict.url, b"GET /ping HTTP/1.1\r\nX-Slow: ", drops(0.1)))
-    assert (reply.status, reply.error["code"]) == (408, "request_timeout")
-
-
-def test_a_connection_that_says_nothing_is_refused(strict: Server) -> None:
-    reply = exchange(strict.url, b"")
-    assert (reply.status, reply.error["code"]) == (408, "request_timeout")
+    for reply in asyncio.run(drip_all()):
+        assert (reply.status, reply.error["code"], reply.headers["connection"]) == (408, "request_timeout", "close")
 
 
 @pytest.mark.parametrize("line", [b"X-Long: " + b"a" * 400_000, b"X-Many: a\r\n" * 40_000])
