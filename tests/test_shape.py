@@ -34,6 +34,8 @@ LAYERS = [
 """Lowest first. A module imports its own layer and those below."""
 MODEL_LIBRARIES = {"ctranslate2", "faster_whisper", "tokenizers", "onnxruntime", "av", "torch"}
 
+BROAD = {"Exception", "BaseException"}
+
 
 def layer(name: str) -> int:
     return next(i for i, names in enumerate(LAYERS) if name in names)
@@ -97,6 +99,16 @@ def test_documented_defaults_are_the_defaults() -> None:
             continue
         shown = f"{default:g}" if isinstance(default, float) else str(default)
         assert rows[field.name.replace("_", "-")] == shown
+
+
+def test_broad_excepts_say_why() -> None:
+    """Whoever catches everything raises it again, or gives the reason behind a noqa."""
+    for path in modules():
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse("\n".join(lines))):
+            if isinstance(node, ast.ExceptHandler) and ast.unparse(node.type or ast.Name("BaseException")) in BROAD:
+                raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+                assert raises or "# noqa: BLE001 - " in lines[node.lineno - 1], f"{path.name}:{node.lineno}"
 
 
 def test_the_exception_tree_is_drawn() -> None:

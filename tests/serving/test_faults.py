@@ -186,13 +186,13 @@ def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path):
 
 
 def test_too_much_audio_is_refused_and_the_rest_answered():
-    audio = speech("sleep1000 fine", every_s=1.0)
+    audio = speech("sleep500 fine", every_s=1.0)
     with serving("--model", "fake", "--replicas", "1", "--max-batch", "1", "--max-queue-audio-s", "2.5") as server:
         replies = answers(server.url, [audio] * 12)
         taken = [reply for reply in replies if reply.status == 200]
         refused = [reply for reply in replies if reply.status == 503]
         assert len(taken) >= 2
-        assert {reply.json["text"] for reply in taken} == {"sleep1000 fine"}
+        assert {reply.json["text"] for reply in taken} == {"sleep500 fine"}
         assert refused
         assert len(taken) + len(refused) == len(replies)
         for reply in refused:
@@ -205,7 +205,7 @@ def test_too_much_audio_is_refused_and_the_rest_answered():
 def test_who_would_wait_too_long_is_refused_at_once(clips):
     clip = clips["libri-367-130732-0001"]
     with serving("--model", "whisper-tiny.en", "--replicas", "1", "--max-batch", "1", "--max-wait-s", "0.3") as server:
-        replies = answers(server.url, [clip.bytes] * 40)
+        replies = answers(server.url, [clip.bytes] * 16)
         taken = [reply for reply in replies if reply.status == 200]
         refused = [reply for reply in replies if reply.status == 503]
         assert taken

@@ -1,4 +1,4 @@
-"""Audio longer than an engine can hear at once, through the front door with real models."""
+"""Audio that is long, or in which nobody speaks, through the front door with real models."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from aural.audio.decode import decode
-from aural.types import SAMPLE_RATE, Samples
+from aural.types import SAMPLE_RATE, Reason, Samples
 from tests.api.wire import converse, form, request, wav
 from tests.conftest import Recording, Server, words
+from tests.engines.ears import SOUNDS
 
 CHINESE = "fleurs_zh_1883_clip5"
 SPOKEN = ("libri-367-130732-0001", "fleurs-en-004", "LJ001-0002")
@@ -101,3 +102,15 @@ def test_silence_is_suppressed_with_its_reason(whisper, samples):
     gaps = heard["suppressed"]
     assert [gap["reason"] for gap in gaps] == ["no_speech"] * len(gaps)
     assert [0.0, *(gap["end"] for gap in gaps)] == [*(gap["start"] for gap in gaps), 40.0]
+
+
+@pytest.mark.parametrize("model", ["whisper-tiny.en", "whisper-base"])
+@pytest.mark.parametrize("sound", [*SOUNDS, "a dog"])
+def test_what_nobody_said_is_not_written(whisper, clips, sound, model):
+    samples = loud(clips["nonspeech-dog"]) if sound == "a dog" else SOUNDS[sound]()
+    times = {"timestamp_granularities": ["segment", "word"]}
+    heard = verbose(whisper, samples, model=model, language="en", **times)
+    assert heard["text"] == ""
+    [gap] = heard["suppressed"]
+    assert (gap["start"], gap["end"]) == (0, heard["duration"])
+    assert gap["reason"] in list(Reason)
