@@ -152,6 +152,27 @@ async def test_both_workers_killed_again_and_again():
 
 
 @in_loop
+async def test_restarts_leave_nothing_behind():
+    async with running(fake_scheduler()) as scheduler:
+        [replica] = scheduler.replicas
+
+        def open_things() -> tuple[int, int, int]:
+            process = psutil.Process()
+            return process.num_fds(), len(process.children()), len(asyncio.all_tasks())
+
+        async def lose_one(restarts: int) -> None:
+            kill(scheduler)
+            await until(lambda: replica.restarts == restarts and replica.is_free)
+            assert await heard(scheduler, "well") == "well"
+
+        await lose_one(1)
+        before = open_things()
+        for restarts in range(2, 7):
+            await lose_one(restarts)
+        assert open_things() == before
+
+
+@in_loop
 async def test_jobs_whose_callers_left_are_not_retried():
     async with running(fake_scheduler()) as scheduler:
         left, stayed = scheduler.submit(said("sleep300 left")), scheduler.submit(said("stayed"))

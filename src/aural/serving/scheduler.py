@@ -98,7 +98,7 @@ class Scheduler:
 
     @property
     def rtfx(self) -> float:
-        """Audio seconds per second, measured at warm-up and with every batch since, over the ready replicas."""
+        """Audio seconds per second, measured at warm-up and with every full batch since, over the ready replicas."""
         return sum(replica.rtfx for replica in self.replicas if replica.state is State.READY)
 
     @property
