@@ -44,6 +44,12 @@ class Metrics:
             registry=registry,
         )
         self.engine_s = Counter("aural_engine_seconds", "Time engines were hearing", ["model"], registry=registry)
+        self.busy_share = Gauge(
+            "aural_busy_share",
+            "Share of their time that the ready replicas were hearing, over the last 15 s or so: what to scale by",
+            ["model"],
+            registry=registry,
+        )
         self.rtfx = Gauge("aural_rtfx", "Audio seconds per engine second, smoothed", ["model"], registry=registry)
         self.redone = Counter(
             "aural_redone_clips", "Clips heard again in the full window", ["model"], registry=registry

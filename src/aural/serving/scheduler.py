@@ -14,10 +14,11 @@ from functools import partial
 from aural.engines.base import Capabilities, ModelSpec
 from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, Overloaded, WorkerLost
 from aural.metrics import Metrics
+from aural.serving.load import BusyShare
 from aural.serving.messages import Heard, Mishap
 from aural.serving.policy import Policy, Priority, Waiting, plan
 from aural.serving.supervisor import Replica, State, WorkerGone
-from aural.types import SAMPLE_RATE, Clip, Transcript
+from aural.types import SAMPLE_RATE, Clip, Transcript, seconds
 
 log = logging.getLogger("aural.scheduler")
 
@@ -59,6 +60,7 @@ class Scheduler:
         self._held_samples = 0
         self._draining = False
         self._restarts_noted = 0
+        self._busy = BusyShare()
         self._settled = asyncio.Event()
         self._show()
 
@@ -113,6 +115,11 @@ class Scheduler:
         now = time.monotonic()
         due = [job for job in self._jobs.values() if job.waiting.due <= now]
         return _audio_s([*due, *itertools.chain(*self._running.values())]) / max(self.rtfx, 0.01)
+
+    @property
+    def busy_share(self) -> float:
+        """Share of their time, from 0 to 1, that the ready replicas were hearing of late."""
+        return self._busy.at(time.monotonic())
 
     def admit(self, audio_s: float = 0.0) -> None:
         """Raises NotReady, Draining or Overloaded when this much more audio could not be served in time."""
@@ -170,6 +177,7 @@ class Scheduler:
             task = asyncio.create_task(self._run(replica, jobs))
             self._running[task] = jobs
             task.add_done_callback(self._running.pop)
+        self._note_busy()
         if decision.wake_at is not None:
             self._wake_in(decision.wake_at - now)
 
@@ -187,9 +195,12 @@ class Scheduler:
             self._retry(jobs)
         else:
             self._deliver(jobs, heard)
+        self._note_busy()
         self._dispatch()
 
     def _deliver(self, jobs: list[Job], heard: Heard) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("batch", extra={"model": self.name, "clips_s": _lengths_s(jobs), "engine_s": heard.engine_s})
         self._metrics.engine_s.labels(self.name).inc(heard.engine_s)
         for job, result in zip(jobs, heard.results, strict=True):
             if isinstance(result, Mishap):
@@ -223,6 +234,7 @@ class Scheduler:
             self._settled.set()
         if all(replica.error for replica in self.replicas):  # none could be restarted
             self._refuse(NotReady(self.name, self.state.value))
+        self._note_busy()
         self._dispatch()
 
     def _show(self) -> None:
@@ -231,11 +243,16 @@ class Scheduler:
         gauges.queue_depth.labels(self.name).set_function(lambda: len(self._jobs))
         gauges.queue_audio_s.labels(self.name).set_function(lambda: self.queue_audio_s)
         gauges.rtfx.labels(self.name).set_function(lambda: self.rtfx)
+        gauges.busy_share.labels(self.name).set_function(lambda: self.busy_share)
         for state in State:
             gauges.replicas.labels(self.name, state.value).set_function(partial(self._count, state))
 
     def _count(self, state: State) -> int:
         return sum(replica.state is state for replica in self.replicas)
+
+    def _note_busy(self) -> None:
+        busy, ready = sum(replica.busy for replica in self.replicas), self._count(State.READY)
+        self._busy.set(busy / ready if ready else 0.0, time.monotonic())
 
     def _note(self, jobs: list[Job]) -> None:
         now = time.monotonic()
@@ -245,6 +262,10 @@ class Scheduler:
         self._metrics.batch_clips.labels(self.name).observe(len(jobs))
         padded = max(1, max(lengths) * len(lengths))
         self._metrics.batch_padding.labels(self.name).observe(1 - sum(lengths) / padded)
+
+
+def _lengths_s(jobs: Iterable[Job]) -> list[float]:
+    return [seconds(job.waiting.samples) for job in jobs]
 
 
 def _audio_s(jobs: Iterable[Job]) -> float:
