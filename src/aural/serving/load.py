@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 MEMORY_S = 15.0
-"""The past weighs e times less for every so many seconds: longer than a batch, shorter than an autoscaler's patience."""
+"""The past weighs e times less for every so many seconds: more than a batch, less than an autoscaler's patience."""
 
 
 class BusyShare:
