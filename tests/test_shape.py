@@ -22,7 +22,7 @@ LAYERS = [
     {"types", "errors"},
     {"languages", "metrics", "text"},
     {"audio"},
-    {"engines"},
+    {"engines", "live"},
     {"serving"},
     {"api"},
     {"settings"},
