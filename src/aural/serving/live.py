@@ -1,8 +1,8 @@
 """Live sessions on the models of this server.
 
-    async with live.open(LiveSettings(...)) as stream:   # raises Overloaded, NotReady, UnknownModel, UnsupportedParameter
-        await stream.append(data)                        # waits while too much is unheard
-        async for event in stream: ...                   # ends after Ended
+async with live.open(LiveSettings(...)) as stream:   # raises Overloaded, NotReady, UnknownModel, UnsupportedParameter
+    await stream.append(data)                        # waits while too much is unheard
+    async for event in stream: ...                   # ends after Ended
 """
 
 from __future__ import annotations
