@@ -16,7 +16,7 @@ import click
 import pytest
 
 from aural import errors
-from aural.api import openai, runtime, sagemaker, status
+from aural.api import openai, page, runtime, sagemaker, status
 from aural.audio.encoding import Encoding
 from aural.cli import main
 from aural.types import Reason
@@ -99,14 +99,14 @@ def test_curl_examples_run(whisper: Server, desk: Path, name: str) -> None:
 
 
 def test_the_api_page_leaves_nothing_out() -> None:
-    page = (ROOT / "docs" / "api.md").read_text()
-    routes = [*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes]
+    text = (ROOT / "docs" / "api.md").read_text()
+    routes = [*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes]
     for path in {route.path.replace(":path", "") for route in routes} - {"/"}:
-        assert path in page or path.rpartition("/")[2] in page, path
+        assert path in text or path.rpartition("/")[2] in text, path
     for word in {*openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:
-        assert re.search(rf"\b{word}\b", page), word
+        assert re.search(rf"\b{word}\b", text), word
     for word in {*get_args(Encoding), *(reason.value for reason in Reason), *sagemaker.STREAMS}:
-        assert word in page, word
+        assert word in text, word
 
 
 def test_every_error_code_is_on_the_api_page() -> None:

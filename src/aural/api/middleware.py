@@ -23,7 +23,8 @@ log = logging.getLogger("aural.access")
 
 REQUEST_ID = "x-request-id"
 OPEN_PATHS = frozenset({"/ping"})
-"""Answered to anybody."""
+"""Answered to anybody, like the page itself: a browser cannot send a key before it has the page that asks for it."""
+PAGE = "/page/"
 UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
 """Answered at any load: that is when they are asked."""
 CLIENT_CLOSED = 499
@@ -133,7 +134,7 @@ class Guard:
         except AuralError as error:
             self._metrics.refused.labels(error.code).inc()
             return await response_to(error)(scope, receive, send)
-        places = scope["path"] not in UNCOUNTED_PATHS
+        places = _is_counted(scope["path"])
         self._count += places
         try:
             return await self._app(scope, receive, send)
@@ -141,10 +142,18 @@ class Guard:
             self._count -= places
 
     def _check(self, path: str, headers: Headers) -> None:
-        if self._key and path not in OPEN_PATHS and not hmac.compare_digest(_key_in(headers), self._key):
+        if self._key and not _is_open(path, headers) and not hmac.compare_digest(_key_in(headers), self._key):
             raise Unauthorized
-        if self._count >= self._most and path not in UNCOUNTED_PATHS:
+        if self._count >= self._most and _is_counted(path):
             raise Overloaded(f"{self._most} requests are being answered already", retry_after_s=1.0)
+
+
+def _is_counted(path: str) -> bool:
+    return path not in UNCOUNTED_PATHS and path != "/" and not path.startswith(PAGE)
+
+
+def _is_open(path: str, headers: Headers) -> bool:
+    return path in OPEN_PATHS or path.startswith(PAGE) or (path == "/" and "text/html" in headers.get("accept", ""))
 
 
 def _key_in(headers: Headers) -> bytes:

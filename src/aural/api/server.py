@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from aural.api import errors, openai, runtime, sagemaker, status
+from aural.api import errors, openai, page, runtime, sagemaker, status
 from aural.api.middleware import CLIENT_CLOSED, Guard, Linger, Observe
 from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
@@ -31,7 +31,7 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
         watch.cancel()
 
     app = Starlette(
-        routes=[*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes],
+        routes=[*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes],
         lifespan=lifespan,
         middleware=[
             Middleware(Linger),

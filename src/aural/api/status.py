@@ -37,7 +37,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def index(request: Request) -> Response:
-    """Where things are, for who opens the address in a browser."""
+    """Where things are."""
     paths = sorted({route.path for route in request.app.routes})
     return JSONResponse({"name": "aural", "version": version("aural"), "paths": paths})
 
@@ -66,4 +66,4 @@ def _model(scheduler: Scheduler) -> dict[str, Any]:
     }
 
 
-routes = [Route("/", index), Route("/ping", ping), Route("/health", health), Route("/metrics", metrics)]
+routes = [Route("/ping", ping), Route("/health", health), Route("/metrics", metrics)]

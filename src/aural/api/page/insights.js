@@ -1,0 +1,15 @@
+// The place of the panel beside the captions. The page calls these three; nothing else knows of insights.
+
+/** What a session is asked for beside captions: fields for `session.aural` of session.update. */
+export function sessionOptions() {
+  return {};
+}
+
+/** Any event of the session, in order. */
+export function onEvent(event, panel) {}
+
+/** The captions were cleared. */
+export function onClear(panel) {
+  panel.replaceChildren();
+  panel.hidden = true;
+}

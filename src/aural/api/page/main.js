@@ -1,0 +1,221 @@
+// Joins the parts: sound → session → captions, and the buttons.
+
+import { openFile, openMicrophone } from "./audio.js";
+import { Captions } from "./captions.js";
+import { TYPES, written } from "./exports.js";
+import * as insights from "./insights.js";
+import { Session } from "./session.js";
+import { currentLocale, explain, languageName, say, switchLocale, translate } from "./words.js";
+
+const KEY = "aural.key";
+const LEVEL_GAIN = 1.6;
+const SMOOTHING = 0.3;
+
+const $ = (id) => document.getElementById(id);
+const page = { models: [], source: null, session: null, lag: {}, heard: null, wakeLock: null };
+const captions = new Captions({ list: $("utterances"), scroller: $("transcript"), spoken: $("spoken") });
+
+// --- state ---------------------------------------------------------------------------------------------------------
+
+function setState(state) {
+  document.body.dataset.state = state;
+  const isBusy = state !== "idle";
+  $("status").textContent = say(state);
+  $("record").setAttribute("aria-pressed", String(isBusy));
+  $("record-label").textContent = say(isBusy ? "stop" : "start");
+  for (const id of ["file", "model", "language"]) $(id).disabled = isBusy;
+  refresh();
+}
+
+const state = () => document.body.dataset.state;
+
+function refresh() {
+  $("welcome").hidden = !captions.isEmpty || state() !== "idle";
+  $("clear").disabled = captions.isEmpty;
+  for (const button of document.querySelectorAll("[data-format]")) button.disabled = captions.finished.length === 0;
+}
+
+function complain(error) {
+  $("alert").textContent = error ? explain(error) : "";
+}
+
+// --- a session -----------------------------------------------------------------------------------------------------
+
+async function start(openSource) {
+  if (state() !== "idle") return;
+  complain(null);
+  setState("starting");
+  captions.beginSession();
+  page.lag = {};
+  try {
+    page.session = new Session({
+      key: sessionStorage.getItem(KEY),
+      model: $("model").value,
+      language: $("language").value,
+      options: { drafts: true, words: true, ...insights.sessionOptions() },
+      onEvent,
+      onClose,
+      onSlow: (isSlow) => complain(isSlow ? { name: "slow" } : null),
+    });
+    page.source = await openSource(onFrame);
+    page.wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+    if (state() === "starting") setState("listening");
+  } catch (error) {
+    complain(error);
+    await stop();
+  }
+}
+
+async function stop() {
+  if (state() === "idle" || state() === "finishing") return;
+  setState("finishing");
+  const { source, session } = page;
+  page.source = null;
+  await source?.stop();
+  await session?.finish();
+}
+
+function onFrame({ pcm, peak }) {
+  page.session?.append(pcm);
+  $("record").style.setProperty("--level", Math.min(1, peak * LEVEL_GAIN).toFixed(2));
+}
+
+function onClose(error) {
+  if (error) complain(error);
+  captions.endSession(page.session.clock.sentMs);
+  page.session = null;
+  page.source?.stop();
+  page.source = null;
+  page.wakeLock?.release();
+  $("record").style.setProperty("--level", 0);
+  setState("idle");
+}
+
+function onEvent(event) {
+  switch (event.type) {
+    case "input_audio_buffer.speech_started":
+      captions.started(event.item_id, event.audio_start_ms);
+      if (state() === "listening") setState("speaking");
+      break;
+    case "input_audio_buffer.speech_stopped":
+      captions.stopped(event.item_id, event.audio_end_ms);
+      page.stoppedMs = event.audio_end_ms;
+      if (state() === "speaking") setState("listening");
+      break;
+    case "conversation.item.input_audio_transcription.delta":
+      captions.grow(event.item_id, event.delta, event.words);
+      measure("word", event.words?.at(-1)?.end * 1000);
+      break;
+    case "aural.draft":
+      captions.redraft(event.item_id, event.text);
+      break;
+    case "conversation.item.input_audio_transcription.completed":
+      captions.final(event.item_id, event.transcript, event);
+      measure("final", page.stoppedMs);
+      break;
+    case "conversation.item.input_audio_transcription.failed":
+      captions.fail(event.item_id, event.error.message);
+      break;
+  }
+  insights.onEvent(event, $("insights"));
+  refresh();
+}
+
+/** Show how long ago the sound at `audioMs` was captured, smoothed. */
+function measure(name, audioMs) {
+  const lag = Number.isFinite(audioMs) ? page.session.clock.since(audioMs) : null;
+  if (lag === null) return;
+  page.lag[name] = page.lag[name] === undefined ? lag : page.lag[name] * (1 - SMOOTHING) + lag * SMOOTHING;
+  showMeters();
+}
+
+function showMeters() {
+  const shown = (lag) => (lag === undefined ? "–" : `${(Math.max(0, lag) / 1000).toFixed(1)} s`);
+  $("word-lag").textContent = shown(page.lag.word);
+  $("final-lag").textContent = shown(page.lag.final);
+  $("heard-language").textContent = page.heard ? languageName(page.heard) : "–";
+}
+
+// --- choices -------------------------------------------------------------------------------------------------------
+
+async function loadModels() {
+  const key = sessionStorage.getItem(KEY);
+  const answer = await fetch("v1/models", { headers: key ? { authorization: `Bearer ${key}` } : {} });
+  if (answer.status === 401) return askForKey();
+  page.models = (await answer.json()).data;
+  $("model").replaceChildren(...page.models.map(({ id }) => new Option(id, id)));
+  showLanguages();
+}
+
+function askForKey() {
+  $("key-dialog").showModal();
+  $("key-dialog").onclose = () => {
+    sessionStorage.setItem(KEY, $("key").value);
+    loadModels().catch(unreachable);
+  };
+}
+
+function showLanguages() {
+  const chosen = $("language").value;
+  const can = page.models.find(({ id }) => id === $("model").value)?.capabilities;
+  if (!can) return;
+  const named = can.languages.map((code) => new Option(languageName(code), code));
+  named.sort((a, b) => a.text.localeCompare(b.text, currentLocale()));
+  $("language").replaceChildren(...(can.detects_language ? [new Option(say("detect"), "")] : []), ...named);
+  if (can.languages.includes(chosen)) $("language").value = chosen;
+}
+
+function unreachable() {
+  complain(new Error("unreachable"));
+}
+
+function download(format) {
+  const link = document.createElement("a");
+  const file = new Blob([written(captions.finished, format)], { type: `${TYPES[format]};charset=utf-8` });
+  link.href = URL.createObjectURL(file);
+  link.download = `captions.${format}`;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+function onKey(event) {
+  const isFree = event.target === document.body || event.target === $("transcript");
+  if (event.code === "Space" && isFree && !event.repeat) {
+    event.preventDefault();
+    $("record").click();
+  }
+}
+
+// --- the page ------------------------------------------------------------------------------------------------------
+
+$("record").onclick = () => (state() === "idle" ? start(openMicrophone) : stop());
+$("file").onclick = () => $("file-input").click();
+$("file-input").onchange = ({ target }) => {
+  const [file] = target.files;
+  target.value = "";
+  if (file) start((onFrame) => openFile(file, onFrame, stop));
+};
+$("clear").onclick = () => {
+  captions.clear();
+  insights.onClear($("insights"));
+  refresh();
+};
+$("model").onchange = showLanguages;
+$("locale").onclick = () => {
+  switchLocale();
+  showAll();
+};
+for (const button of document.querySelectorAll("[data-format]")) button.onclick = () => download(button.dataset.format);
+document.addEventListener("keydown", onKey);
+
+function showAll() {
+  translate();
+  $("locale").textContent = say("other");
+  $("locale").lang = currentLocale() === "zh" ? "en" : "zh";
+  setState(state());
+  showLanguages();
+  showMeters();
+}
+
+showAll();
+loadModels().catch(unreachable);

@@ -1,0 +1,138 @@
+// One live session: OpenAI's Realtime transcription protocol over a WebSocket, and the clock of what was sent.
+
+import { RATE } from "./audio.js";
+
+const SLOW_BYTES = 5 * RATE * 2 * (4 / 3); // five seconds of audio as base64 that the network has not taken yet
+const REMEMBERED_FRAMES = 2_400; // two minutes of 50 ms
+const FINISH_WITHIN_MS = 15_000;
+
+export class Session {
+  /** Opens at once. `onEvent(event)` gets every event of the server, `onClose(error|null)` is called once. */
+  constructor({ key, model, language, options, onEvent, onClose, onSlow }) {
+    this.handlers = { onEvent, onClose, onSlow };
+    this.wish = { model, language, options };
+    this.clock = new Clock();
+    this.open = new Set(); // items that are not completed yet
+    this.waiting = []; // frames from before the session was configured
+    this.state = "opening";
+    const url = new URL("v1/realtime?intent=transcription", document.baseURI);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"]);
+    this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
+    this.socket.onclose = (close) => this.end(close);
+    this.done = new Promise((resolve) => (this.resolveDone = resolve));
+  }
+
+  /** PCM16 at 16 kHz, mono. */
+  append(pcm) {
+    this.clock.note(pcm.length);
+    if (this.state === "opening") this.waiting.push(pcm);
+    else if (this.socket.readyState === WebSocket.OPEN) {
+      this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+      this.handlers.onSlow(this.socket.bufferedAmount > SLOW_BYTES);
+    }
+  }
+
+  /** Ask for what is still unsaid, wait for the last words, close. */
+  async finish() {
+    if (this.state === "opening") this.finishWhenOpen = true;
+    else this.commit();
+    const timer = setTimeout(() => this.socket.close(1000), FINISH_WITHIN_MS);
+    await this.done;
+    clearTimeout(timer);
+  }
+
+  commit() {
+    this.state = "finishing";
+    this.send({ type: "input_audio_buffer.commit", event_id: "last" });
+  }
+
+  send(event) {
+    this.socket.send(JSON.stringify(event));
+  }
+
+  receive(event) {
+    switch (event.type) {
+      case "session.created":
+        this.configure();
+        break;
+      case "session.updated":
+        this.begin();
+        break;
+      case "input_audio_buffer.speech_started":
+      case "input_audio_buffer.committed":
+        this.open.add(event.item_id);
+        break;
+      case "conversation.item.input_audio_transcription.completed":
+      case "conversation.item.input_audio_transcription.failed":
+        this.open.delete(event.item_id);
+        break;
+      case "error":
+        if (event.error.event_id === "last") break; // nothing was left to commit
+        this.failure ??= new Error(event.error.message);
+        if (this.state === "opening") this.socket.close(1000);
+    }
+    if (event.type === "input_audio_buffer.committed" || event.type === "error") this.isCommitted = this.state === "finishing";
+    this.handlers.onEvent(event);
+    if (this.isCommitted && this.open.size === 0) this.socket.close(1000);
+  }
+
+  configure() {
+    const { model, language, options } = this.wish;
+    const transcription = { ...(model && { model }), ...(language && { language }) };
+    const input = {
+      format: { type: "audio/pcm", rate: RATE },
+      transcription,
+      turn_detection: { type: "server_vad" },
+    };
+    this.send({ type: "session.update", session: { type: "transcription", audio: { input }, aural: options } });
+  }
+
+  begin() {
+    if (this.state !== "opening") return;
+    this.state = "open";
+    for (const pcm of this.waiting.splice(0)) this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+    if (this.finishWhenOpen) this.commit();
+  }
+
+  end({ code, reason }) {
+    const wasAsked = this.state === "finishing" && code === 1000;
+    this.state = "closed";
+    let error = this.failure ?? null;
+    if (!error && !wasAsked) {
+      error = new Error(code === 1006 && !this.clock.sentSamples ? "unreachable" : "closed");
+      error.detail = reason || (code === 1006 ? "" : String(code));
+    }
+    this.resolveDone();
+    this.handlers.onClose(error);
+  }
+}
+
+/** When the sound at a place of the session's audio was captured, by the page's own clock. */
+class Clock {
+  constructor() {
+    this.sentSamples = 0;
+    this.frames = [];
+  }
+
+  note(samples) {
+    this.sentSamples += samples;
+    this.frames.push({ endMs: (this.sentSamples * 1000) / RATE, at: performance.now() });
+    if (this.frames.length > REMEMBERED_FRAMES) this.frames.shift();
+  }
+
+  get sentMs() {
+    return (this.sentSamples * 1000) / RATE;
+  }
+
+  /** Milliseconds since the sound at `ms` was captured, or null where it is long ago. */
+  since(ms) {
+    const frame = this.frames.find((one) => one.endMs >= ms);
+    if (!frame || frame === this.frames[0]) return null;
+    return performance.now() - frame.at + (frame.endMs - ms);
+  }
+}
+
+function base64(pcm) {
+  return btoa(String.fromCharCode(...new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength)));
+}
