@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks import scoring
+from aural.bench import scoring
+from aural.bench.scoring import Estimate
 from benchmarks.plan import SATURATED
 from benchmarks.records import Cell
 from benchmarks.results import Results, mean, p50, p95
-from benchmarks.scoring import Estimate
 
 LENGTHS = ("5", "15", "30", "60")
 PEERS = {"aural": ("raw-fitted", "litserve-fitted"), "aural-full": ("raw", "litserve")}

@@ -6,13 +6,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from benchmarks import scoring
+from aural.bench import scoring
+from aural.bench.clips import LONG
+from aural.bench.records import Answer
+from aural.bench.scoring import Estimate
 from benchmarks.bars import PEERS, Row, mean_latency_ratio, overhead_ms, scaling, wer_row
-from benchmarks.clips import LONG
 from benchmarks.plan import SATURATED
-from benchmarks.records import Answer, Cell
+from benchmarks.records import Cell
 from benchmarks.results import Results, mean, p50, p95
-from benchmarks.scoring import Estimate
 
 LOOP_COMPRESSION = 2.4
 """UTF-8 bytes over zlib bytes from which a text repeats itself."""

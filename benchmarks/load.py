@@ -1,8 +1,7 @@
 """The load: a closed loop of callers over plain HTTP/1.1, in a process of its own.
 
 Each caller keeps one connection and asks again as soon as it is answered. The job comes as one line of JSON on standard
-input, and what happened goes as one line to standard output. Only the standard library is imported, so that the client
-starts fast and stays small.
+input, and what happened goes as one line to standard output. Connections and answers are those of `aural bench`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import Answer
+from aural.bench.http import Address, Ask, Connection, RequestFailed
+from aural.bench.protocols import PROTOCOLS
+from aural.bench.records import Answer
 
 PAUSE_AFTER_ERROR_S = 0.1
 LONGEST_CELL_S = 600.0
@@ -55,60 +56,13 @@ class Outcome:
     """CPU seconds of this process while the window was open."""
 
 
-class RequestFailed(Exception):
-    """A request without a usable answer; the message is the kind of error."""
-
-
-class Connection:
-    """One keep-alive connection, opened when it is needed."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-
-    async def ask(self, body: bytes) -> str:
-        """The text that the server heard; raises RequestFailed."""
-        try:
-            async with asyncio.timeout(self._job.timeout_s):
-                status, answer = await self._exchange(body)
-        except TimeoutError:
-            self.close()
-            raise RequestFailed("timeout") from None
-        except (OSError, asyncio.IncompleteReadError) as error:
-            self.close()
-            raise RequestFailed(type(error).__name__) from None
-        if status != 200:
-            raise RequestFailed(f"http-{status}")
-        return _text(answer)
-
-    async def _exchange(self, body: bytes) -> tuple[int, bytes]:
-        if self._streams is None:
-            self._streams = await asyncio.open_connection("127.0.0.1", self._job.port)
-        reader, writer = self._streams
-        writer.write(
-            f"POST {self._job.path} HTTP/1.1\r\nHost: 127.0.0.1:{self._job.port}\r\n"
-            f"Content-Type: {self._job.content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-        )
-        writer.write(body)
-        await writer.drain()
-        status, headers = _head(await reader.readuntil(b"\r\n\r\n"))
-        answer = await reader.readexactly(int(headers["content-length"]))
-        if headers.get("connection") == "close":
-            self.close()
-        return status, answer
-
-    def close(self) -> None:
-        if self._streams is not None:
-            self._streams[1].close()
-            self._streams = None
-
-
 class Cell:
     """Callers at work on one job."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._bodies = [Path(body).read_bytes() for body in job.bodies]
+        self._asks = [Ask(job.path, Path(body).read_bytes(), job.content_type) for body in job.bodies]
+        self._heard = PROTOCOLS["invocations-raw"].heard
         self._items: Iterator[int] = iter(job.order) if job.once else cycle(job.order)
         self._began = time.monotonic()
         self._cpu_at_opening = 0.0
@@ -126,12 +80,14 @@ class Cell:
         return self._outcome
 
     async def _call(self, caller: int) -> None:
-        with closing(Connection(self._job)) as connection:
+        address = Address("http", "127.0.0.1", self._job.port, "")
+        with closing(Connection(address, timeout_s=self._job.timeout_s)) as connection:
             while not self._outcome.closed and (item := next(self._items, None)) is not None:
                 text = error = ""
                 start = time.monotonic()
                 try:
-                    text = await connection.ask(self._bodies[item])
+                    reply = await connection.ask(self._asks[item])
+                    text = self._heard(reply.status, reply.body).text
                 except RequestFailed as failure:
                     error = str(failure)
                 self._outcome.answers.append(Answer(item, caller, start, time.monotonic(), text, error))
@@ -153,25 +109,6 @@ class Cell:
             self._outcome.client_cpu_s = time.process_time() - self._cpu_at_opening
             if not self._job.drain:
                 self._callers.cancel()
-
-
-def _head(raw: bytes) -> tuple[int, dict[str, str]]:
-    first, *lines = raw.decode("latin-1").rstrip().split("\r\n")
-    pairs = (line.partition(":") for line in lines)
-    headers = {name.strip().lower(): value.strip().lower() for name, _, value in pairs}
-    if "content-length" not in headers:
-        raise RequestFailed("no content-length")
-    return int(first.split()[1]), headers
-
-
-def _text(answer: bytes) -> str:
-    try:
-        text = json.loads(answer)["text"]
-    except (ValueError, KeyError, TypeError):
-        raise RequestFailed("no text in the answer") from None
-    if not str(text).strip():
-        raise RequestFailed("empty text")
-    return str(text)
 
 
 def from_json(line: str) -> Outcome:

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 import numpy as np  # noqa: E402
 
-from benchmarks.clips import find_audio  # noqa: E402
+from aural.bench.clips import find_audio  # noqa: E402
 from benchmarks.load import Job, Outcome, from_json  # noqa: E402
 
 PERIOD_S = 0.02

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aural.bench.clips import LONG, Workload
 from benchmarks.arms.base import ANY, Arm, Load
-from benchmarks.clips import LONG, Workload
 from benchmarks.records import Cell, Variant
 
 SATURATED = 20

@@ -9,33 +9,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
+from aural.bench.records import Answer
+
 Variant = dict[str, Any]
 """How an arm is set up: names and plain values."""
 
 Purpose = Literal["choose", "measure", "texts"]
 """Why a cell was run: to choose an arm's settings, to be reported, or to have a text of every item."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One request and what came of it. Times are those of the monotonic clock, in seconds."""
-
-    item: int
-    caller: int
-    """Who asked; in an arm without a server, the process that heard it."""
-    start: float
-    end: float
-    text: str = ""
-    error: str = ""
-    """The kind of failure; empty when there was none."""
-
-    @property
-    def latency_s(self) -> float:
-        return self.end - self.start
-
-    @property
-    def ok(self) -> bool:
-        return not self.error
 
 
 @dataclass(frozen=True, slots=True)

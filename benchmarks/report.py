@@ -13,12 +13,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import scoring
+from aural.bench import scoring
+from aural.bench.scoring import LEAST_FOR_P95
 from benchmarks.bars import Row, bars
 from benchmarks.ladder import NOT_MEASURED, ladder
 from benchmarks.records import Cell, Variant
 from benchmarks.results import Results, mean
-from benchmarks.scoring import LEAST_FOR_P95
 
 WIDTH = 180
 STYLES = {"PASS": "green", "MISS": "red", "MISS (the median clears)": "yellow", "not measured": ""}

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
-from benchmarks import scoring
+from aural.bench import scoring
+from aural.bench.records import Answer
+from aural.bench.scoring import Errors, Estimate
 from benchmarks.plan import SATURATED
-from benchmarks.records import Answer, Cell
-from benchmarks.scoring import Errors, Estimate
+from benchmarks.records import Cell
 
 NOISY_CORES = 0.1
 UNACCOUNTED = 0.03

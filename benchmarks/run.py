@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from aural.bench.clips import LONG, Workload
 from benchmarks import records
 from benchmarks.arms.base import Arm, ArmUnavailable, Load, Running, Setup
-from benchmarks.clips import LONG, Workload
 from benchmarks.plan import Plan, best, candidates
 from benchmarks.records import Cell, Variant
 

@@ -27,12 +27,13 @@ if __name__ == "__main__":
 
 from rich.console import Console  # noqa: E402
 
+from aural.bench import clips  # noqa: E402
+from aural.bench.clips import LONG, Workload  # noqa: E402
 from aural.engines import catalog  # noqa: E402
 from aural.engines.weights import digest  # noqa: E402
-from benchmarks import clips, records, report  # noqa: E402
+from benchmarks import records, report  # noqa: E402
 from benchmarks.arms import ALL  # noqa: E402
 from benchmarks.arms.base import ANY, Setup  # noqa: E402
-from benchmarks.clips import LONG, Workload  # noqa: E402
 from benchmarks.plan import QUICK, QUICK_ARMS, Plan  # noqa: E402
 from benchmarks.results import ItemInfo, Results  # noqa: E402
 from benchmarks.run import Run  # noqa: E402

@@ -21,6 +21,7 @@ SOURCE = ROOT / "src" / "aural"
 LAYERS = [
     {"types", "errors"},
     {"languages", "metrics", "text"},
+    {"bench"},
     {"audio"},
     {"engines", "live"},
     {"serving"},

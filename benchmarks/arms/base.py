@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from aural.bench.clips import Workload
 from benchmarks import load, processes
-from benchmarks.clips import Workload
 from benchmarks.load import Job
 from benchmarks.records import Cell, Purpose, Variant
 

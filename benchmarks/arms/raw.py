@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from aural.bench.clips import Workload
+from aural.bench.records import Answer
 from benchmarks import engine, processes
 from benchmarks.arms.base import (
     READY_WITHIN_S,
@@ -30,8 +32,7 @@ from benchmarks.arms.base import (
     spawned,
     threads_of_libraries,
 )
-from benchmarks.clips import Workload
-from benchmarks.records import Answer, Cell, Variant
+from benchmarks.records import Cell, Variant
 
 SHAPES = ((2, 1), (1, 1), (1, 2))
 """Processes × threads in each."""

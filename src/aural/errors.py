@@ -16,6 +16,7 @@ AuralError
 ├── EngineFailed              500  the model raised on this clip
 │   ├── WorkerLost            503  the worker died twice under this job
 │   └── LoadFailed            500  the model could not be loaded
+├── BenchError                -    a benchmark cannot be run, read or compared
 └── SettingsError             -    the command line, the environment or the file is wrong
 
 `status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
@@ -158,6 +159,10 @@ class WorkerLost(EngineFailed):
 
 class LoadFailed(EngineFailed):
     code = "load_failed"
+
+
+class BenchError(AuralError):
+    code = "benchmark_failed"
 
 
 class SettingsError(AuralError):

@@ -3,13 +3,14 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks import clips
+from aural.bench import clips
+from aural.bench.clips import Item, Workload
+from aural.bench.records import Answer
 from benchmarks.arms import ALL
 from benchmarks.arms.raw_worker import batches
-from benchmarks.clips import Item, Workload
 from benchmarks.engine import in_batches
 from benchmarks.plan import Plan, candidates
-from benchmarks.records import Answer, Cell, Variant
+from benchmarks.records import Cell, Variant
 from benchmarks.serving import words
 
 SILENCE = np.zeros(clips.RATE, np.int16)

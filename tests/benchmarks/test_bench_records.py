@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from aural.bench.records import Answer
 from benchmarks import records
-from benchmarks.records import Answer, Cell
+from benchmarks.records import Cell
 
 
 def cell(answers: list[Answer], callers: int, opened: float, closed: float) -> Cell:

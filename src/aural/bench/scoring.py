@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import jiwer
 import numpy as np
 from numpy.typing import NDArray
+from whisper_normalizer.basic import BasicTextNormalizer  # type: ignore[import-untyped]
 from whisper_normalizer.english import EnglishTextNormalizer  # type: ignore[import-untyped]
 
-from benchmarks.records import Answer
+from aural.bench.records import Answer
 
 RESAMPLES = 2_000
 FAR_FROM_OWN = 0.8
@@ -21,7 +23,31 @@ LEAST_FOR_P95 = 200
 
 Floats = NDArray[np.float64]
 
-_normalise = cache(EnglishTextNormalizer())
+UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
+"""Languages written without spaces: their figure is the character error rate."""
+
+
+def normaliser(language: str) -> str:
+    """What `normalise` is called in a report."""
+    return f"Whisper's {'English' if language == 'en' else 'basic'} normaliser (whisper-normalizer)"
+
+
+@cache
+def normalise(text: str, language: str = "en") -> str:
+    """Text as Whisper's own evaluation compares it; without spaces in languages that have none."""
+    plain = str(_normaliser(language)(text))
+    return "".join(plain.split()) if language in UNSPACED else plain
+
+
+@cache
+def _normaliser(language: str) -> Any:
+    return EnglishTextNormalizer() if language == "en" else BasicTextNormalizer()
+
+
+def tokens(text: str, language: str = "en") -> list[str]:
+    """What error rates count: words, or characters in languages without spaces."""
+    plain = normalise(text, language)
+    return list(plain) if language in UNSPACED else plain.split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +70,63 @@ class Errors:
     words: int
 
 
+Count = Callable[[str, str, str], Errors]
+
+
 @cache
-def word_errors(reference: str, heard: str) -> Errors:
-    """Substitutions, deletions and insertions after Whisper's English normaliser."""
-    expected, got = _normalise(reference), _normalise(heard)
-    words = len(expected.split())
-    if not words:
-        return Errors(len(got.split()), 0)
-    result = jiwer.process_words(expected, got)
-    return Errors(result.substitutions + result.deletions + result.insertions, words)
+def word_errors(reference: str, heard: str, language: str = "en") -> Errors:
+    """Substitutions, deletions and insertions after Whisper's normaliser; of characters where there are no spaces."""
+    return _errors(tokens(reference, language), tokens(heard, language))
 
 
-def rate(reference: str, heard: str) -> float:
-    scored = word_errors(reference, heard)
+@cache
+def character_errors(reference: str, heard: str, language: str = "en") -> Errors:
+    """The same, letter by letter, spaces included."""
+    return _errors(list(normalise(reference, language)), list(normalise(heard, language)))
+
+
+def _errors(expected: list[str], got: list[str]) -> Errors:
+    if not expected:
+        return Errors(len(got), 0)
+    result = _aligned(expected, got)
+    return Errors(result.substitutions + result.deletions + result.insertions, len(expected))
+
+
+def _aligned(expected: list[str], got: list[str]) -> Any:
+    """jiwer splits at spaces, so a space that is itself a token goes by another name."""
+    reference, heard = (" ".join(token if token != " " else "_" for token in side) for side in (expected, got))
+    return jiwer.process_words(reference, heard)
+
+
+def matches(expected: list[str], got: list[str]) -> list[tuple[int, int]]:
+    """Pairs of positions in `expected` and `got` that are the same token in the best alignment."""
+    if not expected or not got:
+        return []
+    chunks = _aligned(expected, got).alignments[0]
+    return [
+        (chunk.ref_start_idx + i, chunk.hyp_start_idx + i)
+        for chunk in chunks
+        if chunk.type == "equal"
+        for i in range(chunk.ref_end_idx - chunk.ref_start_idx)
+    ]
+
+
+def rate(reference: str, heard: str, language: str = "en") -> float:
+    scored = word_errors(reference, heard, language)
     return scored.errors / max(scored.words, 1)
 
 
-def by_item(answers: Sequence[Answer], texts: Sequence[str]) -> dict[int, Errors]:
+def by_item(
+    answers: Sequence[Answer], texts: Sequence[str], language: str = "en", count: Count = word_errors
+) -> dict[int, Errors]:
     """Errors per item, the mean where an item was asked more than once. A failed request has no text to score."""
     heard: dict[int, list[float]] = {}
     for answer in answers:
         if answer.ok:
-            heard.setdefault(answer.item, []).append(word_errors(texts[answer.item], answer.text).errors)
+            heard.setdefault(answer.item, []).append(count(texts[answer.item], answer.text, language).errors)
     return {
-        item: Errors(sum(errors) / len(errors), word_errors(texts[item], "").words) for item, errors in heard.items()
+        item: Errors(sum(errors) / len(errors), count(texts[item], "", language).words)
+        for item, errors in heard.items()
     }
 
 
@@ -112,15 +171,15 @@ def percentile(values: Sequence[float], q: float) -> float:
     return float(np.percentile(values, q)) if len(values) else math.nan
 
 
-def wrong_texts(answers: Sequence[Answer], texts: Sequence[str]) -> list[Answer]:
+def wrong_texts(answers: Sequence[Answer], texts: Sequence[str], language: str = "en") -> list[Answer]:
     """Answers that are far from what was said to them and close to what was said to another request in flight."""
     heard = [answer for answer in answers if answer.ok and answer.text]
     return [
         answer
         for answer in heard
-        if rate(texts[answer.item], answer.text) > FAR_FROM_OWN
+        if rate(texts[answer.item], answer.text, language) > FAR_FROM_OWN
         and any(
-            rate(texts[other.item], answer.text) < CLOSE_TO_OTHER
+            rate(texts[other.item], answer.text, language) < CLOSE_TO_OTHER
             for other in answers
             if other.item != answer.item and other.start < answer.end and answer.start < other.end
         )

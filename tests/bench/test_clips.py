@@ -5,8 +5,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from benchmarks import clips
-from benchmarks.clips import RATE, Utterance
+from aural.bench import clips
+from aural.bench.clips import RATE, Utterance
 
 
 def utterance(name: str, seconds: float) -> Utterance:

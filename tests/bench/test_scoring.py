@@ -2,10 +2,10 @@ import math
 
 import pytest
 
-from benchmarks import scoring
+from aural.bench import scoring
+from aural.bench.records import Answer
+from aural.bench.scoring import Estimate
 from benchmarks.bars import Row
-from benchmarks.records import Answer
-from benchmarks.scoring import Estimate
 
 TEXTS = ["Mr. Smith has twenty two cats", "the quick brown fox jumps", "nobody knows what came next"]
 

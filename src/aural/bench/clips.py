@@ -8,6 +8,7 @@ import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from aural.bench.records import Asked
+from aural.errors import BenchError
+
 RATE = 16_000
 PAUSE = int(0.3 * RATE)
 """Silence between two joined utterances, in samples."""
+SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm", ".aiff", ".aif"}
 KINDS = ("read", "conversation", "telephone")
 MIX_S = (1.0, 28.0)
 LONG = "long"
@@ -26,6 +31,8 @@ LEAST_FILLED = 0.8
 """Share of a built item that recordings must fill; the rest is silence at its end."""
 STRATA = 10
 REUSE_TRIES = 2_000
+FRESH_TRIES = 200
+LARGEST_DRAW = 24
 
 Pcm16 = NDArray[np.int16]
 
@@ -52,6 +59,12 @@ class Item:
     pcm: Pcm16
     speech_share: float
     """Share of the audio that is recording, the rest being pauses and the silence that pads the end."""
+    spans: tuple[tuple[float, float, str], ...] = ()
+    """Start and end in seconds, and text, of each utterance."""
+
+    @property
+    def asked(self) -> Asked:
+        return Asked(self.name, self.text, self.duration_s, self.speech_share, self.spans)
 
     @property
     def duration_s(self) -> float:
@@ -88,17 +101,44 @@ def find_audio(start: Path) -> Path | None:
     return None
 
 
-def read_utterances(audio: Path) -> list[Utterance]:
-    """English single recordings with a text that can be trusted, each text once."""
+def read_utterances(audio: Path, language: str = "en") -> list[Utterance]:
+    """Single recordings of a language with a text that can be trusted, each text once. `audio` is a manifest.jsonl
+    (one object a line: file, text, language) or a folder with one, or a folder of audio files with NAME.txt beside."""
+    manifest = audio / "manifest.jsonl" if audio.is_dir() else audio
+    entries = _manifest(manifest) if manifest.is_file() else _beside(audio, language)
     texts: set[str] = set()
     utterances = []
-    for line in (audio / "manifest.jsonl").read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
+    for entry in entries:
         text = " ".join(entry["text"].lower().split())
-        if _usable(entry) and text not in texts:
+        if _usable(entry, language) and text and text not in texts:
             texts.add(text)
-            utterances.append(Utterance(Path(entry["file"]).stem, entry["text"], decode(audio / entry["file"])))
+            path = manifest.parent / entry["file"]
+            utterances.append(Utterance(path.stem, entry["text"], decode(path)))
+    if not utterances:
+        raise BenchError(f"expected recordings in {language!r} with known text in {audio}, found none")
     return utterances
+
+
+def _manifest(path: Path) -> list[dict[str, Any]]:
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [
+            {"language": "en", "kind": KINDS[0], **entry, "file": entry["file"], "text": entry["text"]}
+            for entry in entries
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BenchError(f"expected lines of JSON with `file` and `text` in {path}: {error!r}") from error
+
+
+def _beside(folder: Path, language: str) -> list[dict[str, Any]]:
+    """Audio files that have their text in a file of the same name."""
+    if not folder.is_dir():
+        raise BenchError(f"expected a folder of recordings or a manifest.jsonl, got {folder}")
+    return [
+        {"file": path.name, "text": text.read_text(encoding="utf-8"), "language": language, "kind": KINDS[0]}
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SOUNDS and (text := path.with_suffix(".txt")).is_file()
+    ]
 
 
 def read_long(audio: Path) -> Workload:
@@ -109,13 +149,20 @@ def read_long(audio: Path) -> Workload:
     return Workload(LONG, (item,))
 
 
-def _usable(entry: dict[str, Any]) -> bool:
+def _usable(entry: dict[str, Any], language: str) -> bool:
     doubtful = any(entry.get(mark) for mark in ("flag", "digits", "derived_from", "same_text_as", "reference_quality"))
-    return entry["language"] == "en" and entry["kind"] in KINDS and not doubtful
+    return entry["language"] == language and entry["kind"] in KINDS and not doubtful
 
 
 def decode(path: Path) -> Pcm16:
     """Any audio file as int16, mono, 16 kHz."""
+    try:
+        return _decode(path)
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise BenchError(f"expected audio in {path}: {error}") from error
+
+
+def _decode(path: Path) -> Pcm16:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
     with av.open(str(path)) as container:
         frames = [*container.decode(audio=0), None]
@@ -158,6 +205,41 @@ def groups(utterances: Sequence[Utterance], length: int, rng: random.Random) -> 
     return full
 
 
+def distinct(workload: str, utterances: Sequence[Utterance], seed: int) -> Iterator[Item]:
+    """Items without end, no two of the same utterances in the same order as long as the recordings allow it. `workload`
+    is a length in seconds or `mix`, which is single utterances as they are and then begins again."""
+    rng = random.Random(f"{workload} {seed}")
+    if workload == "mix":
+        items = build("mix", utterances, seed).items
+        if not items:
+            raise BenchError(f"expected recordings of {MIX_S[0]:g} to {MIX_S[1]:g} s, found none")
+        yield from cycle(items)
+    length = round(float(workload) * RATE)
+    pool = [u for u in utterances if len(u) <= length]
+    seen: set[tuple[str, ...]] = set()
+    while True:
+        group = _fresh(pool, length, rng, seen)
+        seen.add(tuple(u.name for u in group))
+        yield join(group, length)
+
+
+def _fresh(pool: Sequence[Utterance], length: int, rng: random.Random, seen: set[tuple[str, ...]]) -> list[Utterance]:
+    """A group that fills `length` and was not seen; a seen one when there seem to be no others."""
+    again: list[Utterance] = []
+    for _ in range(FRESH_TRIES):
+        group = _fill(rng.sample(pool, min(LARGEST_DRAW, len(pool))), length)
+        if group and _span(group) >= LEAST_FILLED * length:
+            again = group
+            if tuple(u.name for u in group) not in seen:
+                return group
+    if not again:
+        raise BenchError(
+            f"expected recordings that fill {length / RATE:g} s to {LEAST_FILLED:.0%}, tried {FRESH_TRIES} groups of "
+            f"{len(pool)} that are short enough"
+        )
+    return again
+
+
 def _fill(candidates: Sequence[Utterance], length: int) -> list[Utterance]:
     """The first candidate, then always the longest that still fits."""
     group: list[Utterance] = []
@@ -174,12 +256,15 @@ def _span(group: Sequence[Utterance]) -> int:
 def join(group: Sequence[Utterance], length: int) -> Item:
     """Utterances with a pause between two, and silence at the end up to `length` samples."""
     pcm = np.zeros(length, np.int16)
+    spans = []
     at = 0
     for utterance in group:
-        pcm[at : at + len(utterance)] = utterance.pcm
-        at += len(utterance) + PAUSE
+        end = at + len(utterance)
+        pcm[at:end] = utterance.pcm
+        spans.append((at / RATE, end / RATE, utterance.text))
+        at = end + PAUSE
     share = sum(len(u) for u in group) / length
-    return Item("+".join(u.name for u in group), " ".join(u.text for u in group), pcm, share)
+    return Item("+".join(u.name for u in group), " ".join(u.text for u in group), pcm, share, tuple(spans))
 
 
 def stratify(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:

@@ -1,0 +1,1 @@
+"""A client of the public API that measures any endpoint of speech recognition. Never imports the server."""

@@ -1,0 +1,225 @@
+"""From the records of a cell to its figures, and to the doubts about them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from aural.bench import law, scoring, stats
+from aural.bench.records import Answer, Asked, Cell, Load, Run
+from aural.bench.scoring import Estimate
+
+MOST_CLIENT_CORES = 0.8
+MOST_LAG_S = 0.005
+MOST_LAG_SHARE = 0.05
+"""The client's own delay may be 5 ms, or 5 % of the median latency where that is more."""
+CUT_SHARE = 0.2
+"""A text whose last right word lies so far before the end of speech, as a share of the audio, is cut off."""
+MOST_CUT = 0.02
+LEAST_ACHIEVED = 0.95
+REFUSED = frozenset({"http-429", "http-503", "ThrottlingException", "ServiceUnavailable"})
+"""What an endpoint says that does not take the request; everything else is a failure."""
+TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a table says of one cell."""
+
+    cell: Cell
+    items: Sequence[Asked]
+    language: str
+
+    @property
+    def load(self) -> Load:
+        return self.cell.load
+
+    @cached_property
+    def completed(self) -> list[Answer]:
+        """In the order in which they were answered."""
+        return sorted((a for a in self.cell.answers if a.ok), key=lambda a: a.end)
+
+    @cached_property
+    def failures(self) -> Counter[str]:
+        return Counter(a.error for a in self.cell.answers if not a.ok)
+
+    @property
+    def refusals(self) -> int:
+        return sum(count for kind, count in self.failures.items() if kind in REFUSED)
+
+    @cached_property
+    def latency(self) -> stats.Latency:
+        return stats.latency([a.latency_s for a in self.completed], self._block)
+
+    @property
+    def elapsed_s(self) -> float:
+        return max((a.end for a in self.cell.answers), default=self.cell.done.ended) - self.cell.done.began
+
+    @cached_property
+    def gaps_s(self) -> list[float]:
+        """From one answer to the next."""
+        ends = [self.cell.done.began, *(a.end for a in self.completed)]
+        return [b - a for a, b in pairwise(ends)]
+
+    @cached_property
+    def throughput(self) -> Estimate:
+        """Answers a second from the first request to the last answer; the interval resamples the gaps between them."""
+        if not self.completed:
+            return Estimate(0.0, 0.0, 0.0)
+        mean_gap = stats.bootstrap(self.gaps_s, np.mean, self._block)
+        return Estimate(len(self.completed) / self.elapsed_s, 1 / mean_gap.high, 1 / mean_gap.low)
+
+    @property
+    def _block(self) -> int:
+        """Neighbours that may have waited in one queue: those in flight together, or in an open loop a stretch that grows
+        with the sample."""
+        return self.load.callers if self.load.kind in ("single", "closed") else math.isqrt(len(self.completed))
+
+    @property
+    def rtfx(self) -> float:
+        """Audio seconds per second."""
+        return self.audio_s / self.elapsed_s if self.elapsed_s > 0 else math.nan
+
+    @property
+    def audio_s(self) -> float:
+        """Audio of the requests that were answered."""
+        return sum(self.items[a.item].duration_s for a in self.completed)
+
+    @cached_property
+    def heard_s(self) -> float:
+        """Audio up to the last word that was heard right, in the requests that were answered."""
+        return sum(min(reach(self.items[a.item], a.text, self.language), self._claimed(a)) for a in self.completed)
+
+    def _claimed(self, answer: Answer) -> float:
+        return math.inf if answer.heard_s is None else answer.heard_s
+
+    @cached_property
+    def cut_off(self) -> int:
+        """Answers whose text ends long before the speech does."""
+        return sum(
+            self.items[a.item].duration_s - reach(self.items[a.item], a.text, self.language)
+            > CUT_SHARE * self.items[a.item].duration_s
+            for a in self.completed
+        )
+
+    @property
+    def sent_bytes(self) -> int:
+        return sum(a.sent_bytes for a in self.cell.answers)
+
+    @cached_property
+    def wer(self) -> Estimate:
+        """In percent; of characters for languages without spaces."""
+        return self._error_rate(scoring.word_errors)
+
+    @cached_property
+    def cer(self) -> Estimate:
+        return self._error_rate(scoring.character_errors)
+
+    def _error_rate(self, count: scoring.Count) -> Estimate:
+        return scoring.corpus_rate(scoring.by_item(self.completed, self._texts, self.language, count))
+
+    @cached_property
+    def wrong_texts(self) -> int:
+        """Answers with the text of another request that was in flight."""
+        return len(scoring.wrong_texts(self.cell.answers, self._texts, self.language))
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [item.text for item in self.items]
+
+    @property
+    def client_cores(self) -> float:
+        return self.cell.done.watch.cpu_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+    @cached_property
+    def law(self) -> law.Verdict:
+        return law.counted(self.cell.answers, self.cell.done.watch.in_flight_s)
+
+    @cached_property
+    def idle(self) -> float:
+        """Share of the callers' time, between their first request and their last answer, spent in no request."""
+        total = inside = 0.0
+        for caller in {a.caller for a in self.cell.answers}:
+            own = [a for a in self.cell.answers if a.caller == caller]
+            total += max(a.end for a in own) - min(a.start for a in own)
+            inside += sum(a.end - a.start for a in own)
+        return 1 - inside / total if total > 0 else 0.0
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Why these figures should not be believed, or not be compared; empty when nothing speaks against them."""
+        return [*self._failed(), *self._wrong(), *self._unlawful(), *self._own_fault()]
+
+    def _failed(self) -> list[str]:
+        found = []
+        if self.cell.done.interrupted:
+            found.append("interrupted before all requests were made")
+        if self.failures:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in self.failures.most_common())
+            found.append(f"{self.failures.total()} of {len(self.cell.answers)} requests failed: {kinds}")
+        return found
+
+    def _wrong(self) -> list[str]:
+        found = []
+        if self.cut_off > MOST_CUT * len(self.completed):
+            found.append(
+                f"{self.cut_off} of {len(self.completed)} texts end long before the speech: "
+                f"{self.heard_s:.0f} of {self.audio_s:.0f} s of audio were transcribed"
+            )
+        if self.wrong_texts:
+            found.append(f"{self.wrong_texts} answers carry the text of another request")
+        return found
+
+    def _unlawful(self) -> list[str]:
+        found = [] if self.law.ok else [f"Little's law: {self.law.reason}"]
+        if self.load.kind in ("single", "closed") and self.idle > law.TOLERANCE:
+            found.append(f"Little's law: callers spent {self.idle:.0%} of their time in no recorded request")
+        return found
+
+    def _own_fault(self) -> list[str]:
+        """What the client did to the figures."""
+        found = []
+        watch = self.cell.done.watch
+        bearable = max(MOST_LAG_S, MOST_LAG_SHARE * self.latency.p50.value if self.completed else 0.0)
+        if self.client_cores > MOST_CLIENT_CORES:
+            found.append(f"the client was busy: {self.client_cores:.2f} of a core")
+        if watch.loop_lag_p99_s > bearable:
+            found.append(f"the client's event loop lagged: p99 {1000 * watch.loop_lag_p99_s:.1f} ms")
+        if self.load.kind in ("open", "capacity") and self.cell.answers:
+            late = float(np.percentile([a.late_s for a in self.cell.answers], 99))
+            if late > bearable:
+                found.append(f"the client sent late: p99 {1000 * late:.1f} ms")
+        return found
+
+
+def reach(item: Asked, heard: str, language: str = "en") -> float:
+    """Seconds of the item's audio up to the last word of it that was heard right. All of it when that is the last word
+    of the last utterance but a few: pauses at the end were heard too."""
+    spans = item.spans or ((0.0, item.duration_s, item.text),)
+    owners = [
+        (start + (position + 1) / len(words) * (end - start))
+        for start, end, text in spans
+        if (words := scoring.tokens(text, language))
+        for position in range(len(words))
+    ]
+    expected = [token for _, _, text in spans for token in scoring.tokens(text, language)]
+    found = scoring.matches(expected, scoring.tokens(heard, language))
+    if not expected:
+        return item.duration_s
+    if not found:
+        return 0.0
+    speech_end = spans[-1][1]
+    reached = owners[found[-1][0]]
+    return item.duration_s if speech_end - reached <= CUT_SHARE * speech_end else reached
+
+
+def of_run(run: Run) -> list[Figures]:
+    """Figures of every cell, in the order in which they ran."""
+    language = str(run.about.get("language", "en"))
+    return [Figures(cell, run.items.get(cell.load.workload, []), language) for cell in run.cells]

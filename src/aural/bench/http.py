@@ -1,0 +1,160 @@
+"""HTTP/1.1 for a stopwatch: one connection per caller over asyncio's streams, answers read by httptools.
+
+A general client spends a millisecond or more per request on hooks, cookies and copies of the body, on the very core
+that keeps the time. This one writes the bytes it was given and reads until the answer is whole. No redirects, no
+proxies, no retries: each would hide something from the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import SplitResult, urlsplit
+
+import httptools
+
+from aural.errors import BenchError
+
+READ_BYTES = 1 << 16
+PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, ready to be sent. `target` is path and query."""
+
+    target: str
+    body: bytes
+    content_type: str = "application/octet-stream"
+    method: str = "POST"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+    sent_bytes: int = 0
+
+
+class RequestFailed(Exception):
+    """A request without a usable answer. `str` is the kind of failure, `detail` what is known of it."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(kind)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an endpoint listens."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, url: str) -> Address:
+        try:
+            parts: SplitResult = urlsplit(url)
+            port = parts.port or PORTS[parts.scheme]
+        except (KeyError, ValueError):
+            raise BenchError(f"expected http://HOST[:PORT][/PATH] or https://…, got {url!r}") from None
+        if not parts.hostname:
+            raise BenchError(f"expected a host in the address, got {url!r}")
+        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        return _tls() if self.scheme == "https" else None
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class _Answer:
+    """What httptools says of the bytes that it is fed."""
+
+    def __init__(self) -> None:
+        self.body = bytearray()
+        self.whole = False
+
+    def on_body(self, part: bytes) -> None:
+        self.body += part
+
+    def on_message_complete(self) -> None:
+        self.whole = True
+
+
+class Connection:
+    """One keep-alive connection, opened when it is needed and again after it broke."""
+
+    def __init__(self, address: Address, headers: Sequence[tuple[str, str]] = (), timeout_s: float = 120.0) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        lines = [("Host", f"{address.host}:{address.port}"), ("Accept", "*/*"), *headers]
+        self._head = "".join(f"{name}: {value}\r\n" for name, value in lines)
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, ask: Ask) -> Reply:
+        """Send and wait for the whole answer, whatever its status; raises RequestFailed when there is none."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._exchange(ask)
+        except TimeoutError as error:
+            self.close()
+            raise RequestFailed("timeout", f"no answer within {self._timeout_s:g} s") from error
+        except ConnectionRefusedError as error:
+            raise RequestFailed("connection refused", str(error)) from error
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            raise RequestFailed("connection lost", repr(error)) from error
+        except httptools.HttpParserError as error:
+            self.close()
+            raise RequestFailed("not HTTP", str(error)) from error
+        except asyncio.CancelledError:
+            self.close()
+            raise
+
+    async def open(self) -> None:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the server hung up on an idle connection, which is its right
+        if self._streams is None:
+            where = self._address
+            self._streams = await asyncio.open_connection(where.host, where.port, ssl=where.tls)
+
+    async def _exchange(self, ask: Ask) -> Reply:
+        await self.open()
+        assert self._streams is not None
+        reader, writer = self._streams
+        head = (
+            f"{ask.method} {ask.target or '/'} HTTP/1.1\r\n{self._head}"
+            f"Content-Type: {ask.content_type}\r\nContent-Length: {len(ask.body)}\r\n\r\n"
+        ).encode("latin-1")
+        writer.write(head)
+        writer.write(ask.body)  # not drained: an answer may come before the body is through, and must be read
+        status, body, keep = await self._read(reader)
+        if not keep:
+            self.close()
+        return Reply(status, body, len(head) + len(ask.body))
+
+    async def _read(self, reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
+        """Status, body, and whether the connection may be used again."""
+        answer = _Answer()
+        parser = httptools.HttpResponseParser(answer)
+        while not answer.whole:
+            part = await reader.read(READ_BYTES)
+            if not part:
+                raise asyncio.IncompleteReadError(bytes(answer.body), None)
+            parser.feed_data(part)
+        return parser.get_status_code(), bytes(answer.body), parser.should_keep_alive()
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None

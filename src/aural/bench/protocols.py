@@ -1,0 +1,184 @@
+"""How endpoints want to be asked: one class per protocol, and finding out which one an address speaks."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from aural.bench.http import Ask, RequestFailed
+from aural.bench.targets import Target
+from aural.errors import BenchError
+
+if TYPE_CHECKING:
+    from aural.bench.clips import Item
+
+INVOCATIONS = "/invocations"
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+JSON = "application/json"
+DETAIL_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What every request of a run asks for."""
+
+    model: str = ""
+    language: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    text: str
+    audio_s: float | None = None
+    """Seconds of audio that the endpoint says it heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A form of request and the way to the text in its answer."""
+
+    name: str
+    path: str
+    body: Callable[[Item, Wish], tuple[bytes, str]]
+    """The body and its content type."""
+    text: Callable[[Any], object]
+    """The text in the parsed answer; raises KeyError, TypeError or IndexError where there is none."""
+    duration: Callable[[Any], object] = field(default=lambda answer: answer.get("duration"))
+
+    def ask(self, item: Item, wish: Wish, base_path: str = "") -> Ask:
+        """`base_path` is the path of the target: a prefix, or the whole path already."""
+        target = base_path if base_path.endswith(self.path) else base_path + self.path
+        body, content_type = self.body(item, wish)
+        return Ask(target, body, content_type)
+
+    def heard(self, status: int, answer: bytes) -> Heard:
+        """What an answer says was said; raises RequestFailed with the kind of error."""
+        if status != 200:
+            raise RequestFailed(f"http-{status}", answer[:DETAIL_CHARS].decode("utf-8", "replace"))
+        try:
+            parsed = json.loads(answer)
+            text = self.text(parsed)
+            text = " ".join(map(str, text)) if isinstance(text, list) else str(text)
+            seconds = self.duration(parsed)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            detail = answer[:DETAIL_CHARS].decode("utf-8", "replace")
+            raise RequestFailed("no text in the answer", detail) from None
+        if not text.strip():
+            raise RequestFailed("empty text")
+        return Heard(text, float(seconds) if isinstance(seconds, int | float) else None)
+
+
+def _form(fields: Mapping[str, str], wav: bytes) -> tuple[bytes, str]:
+    """multipart/form-data with the audio as its file."""
+    mark = f"aural-{uuid4().hex}"
+    parts = [
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    head = (
+        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="speech.wav"\r\nContent-Type: audio/wav\r\n'
+    )
+    body = b"".join([*parts, head.encode(), b"\r\n", wav, f"\r\n--{mark}--\r\n".encode()])
+    return body, f"multipart/form-data; boundary={mark}"
+
+
+def _openai(item: Item, wish: Wish) -> tuple[bytes, str]:
+    fields = {"model": wish.model or "whisper-1", "response_format": "json", "language": wish.language}
+    return _form({name: value for name, value in fields.items() if value}, item.wav)
+
+
+REGIONS = {"en": "en-US", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT", "pt": "pt-BR", "zh": "zh-CN",
+           "ja": "ja-JP", "ko": "ko-KR"}  # fmt: skip
+"""Riva names languages with their region."""
+
+
+def _riva(item: Item, wish: Wish) -> tuple[bytes, str]:
+    fields = {"model": wish.model, "language": REGIONS.get(wish.language, wish.language)}
+    return _form({name: value for name, value in fields.items() if value}, item.wav)
+
+
+def _json(document: dict[str, Any]) -> tuple[bytes, str]:
+    return json.dumps(document).encode(), JSON
+
+
+def _named(wish: Wish) -> dict[str, str]:
+    return {"model": wish.model} if wish.model else {}
+
+
+def _whisper(item: Item, wish: Wish) -> tuple[bytes, str]:
+    return _json({"audio_input": item.wav.hex(), "language": wish.language, "task": "transcribe", **_named(wish)})
+
+
+def _voxtral(item: Item, wish: Wish) -> tuple[bytes, str]:
+    audio = {"data": base64.b64encode(item.wav).decode()}
+    asked = {"audio": audio, "language": wish.language, "temperature": 0.0}
+    return _json({"transcription": asked, **_named(wish)})
+
+
+def _parakeet(item: Item, wish: Wish) -> tuple[bytes, str]:
+    audio = {"data": base64.b64encode(item.wav).decode()}
+    return _json({"audio": audio, "timestamps": False, **_named(wish)})
+
+
+def _usage(answer: Any) -> object:
+    return answer["duration"] if "duration" in answer else answer.get("usage", {}).get("seconds")
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("openai", TRANSCRIPTIONS, _openai, lambda answer: answer["text"], _usage),
+        Protocol("riva-http", TRANSCRIPTIONS, _riva, lambda answer: answer["text"]),
+        Protocol(
+            "invocations-raw", INVOCATIONS, lambda item, _: (item.wav, "audio/wav"), lambda answer: answer["text"]
+        ),
+        Protocol("invocations-whisper", INVOCATIONS, _whisper, lambda answer: answer["text"]),
+        Protocol("invocations-parakeet", INVOCATIONS, _parakeet, lambda answer: answer["text"]),
+        Protocol(
+            "invocations-voxtral",
+            INVOCATIONS,
+            _voxtral,
+            lambda answer: answer["transcription"]["text"],
+            lambda answer: answer["transcription"].get("duration"),
+        ),
+    )
+}
+AUTO = "auto"
+INVOKED = ("invocations-raw", "invocations-parakeet", "invocations-whisper", "invocations-voxtral")
+"""The order in which `auto` tries them: the cheapest to send first."""
+
+
+def find(name: str) -> Protocol:
+    if name not in PROTOCOLS:
+        raise BenchError(f"expected a protocol of auto, {', '.join(PROTOCOLS)}; got {name!r}")
+    return PROTOCOLS[name]
+
+
+def candidates(path: str | None) -> list[Protocol]:
+    """What an address with this path may speak, the likeliest first; None is SageMaker, which has one route."""
+    if path is not None and path.endswith(TRANSCRIPTIONS):
+        return [PROTOCOLS["openai"], PROTOCOLS["riva-http"]]
+    invoked = [PROTOCOLS[name] for name in INVOKED]
+    if path is None or path.endswith(INVOCATIONS):
+        return invoked
+    return [PROTOCOLS["openai"], *invoked, PROTOCOLS["riva-http"]]
+
+
+async def detect(target: Target, path: str | None, item: Item, wish: Wish) -> Protocol:
+    """The first protocol in which the endpoint hears words in `item`."""
+    tried = []
+    for protocol in candidates(path):
+        try:
+            reply = await target.ask(protocol.ask(item, wish, path or ""))
+            protocol.heard(reply.status, reply.body)
+        except RequestFailed as error:
+            if str(error) == "connection refused":
+                raise BenchError(f"nobody listens at the target: {error.detail}") from error
+            tried.append(f"{protocol.name}: {error} {error.detail}".strip())
+        else:
+            return protocol
+    raise BenchError("expected an endpoint that transcribes; tried " + "; ".join(tried))

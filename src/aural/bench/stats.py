@@ -1,0 +1,91 @@
+"""Percentiles that the sample can carry, and intervals by bootstrap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aural.bench.scoring import NOTHING, Estimate
+
+LEAST = {50.0: 1, 90.0: 100, 95.0: 200, 99.0: 1_000}
+"""A percentile is printed from so many samples on: ten of them must lie beyond it."""
+MOST_DRAWN = 20_000_000
+RESAMPLES = 1_000
+FEWEST_RESAMPLES = 200
+
+Floats = NDArray[np.float64]
+Statistic = Callable[..., Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds, from all raw samples; a percentile that the sample cannot carry is not a number."""
+
+    n: int
+    mean: Estimate
+    p50: Estimate
+    p95: Estimate
+    p99: Estimate
+    highest: float
+
+
+def latency(seconds: Sequence[float], block: int = 1) -> Latency:
+    return Latency(
+        len(seconds),
+        bootstrap(seconds, np.mean, block),
+        quantile(seconds, 50, block),
+        quantile(seconds, 95, block),
+        quantile(seconds, 99, block),
+        max(seconds, default=math.nan),
+    )
+
+
+def quantile(values: Sequence[float], q: float, block: int = 1) -> Estimate:
+    """The exact percentile with its interval, or nothing when there are too few samples for it."""
+    if len(values) < LEAST.get(q, 1):
+        return NOTHING
+    return bootstrap(values, lambda drawn, axis: np.percentile(drawn, q, axis=axis), block)
+
+
+def bootstrap(values: Sequence[float], statistic: Statistic, block: int = 1, seed: int = 1) -> Estimate:
+    """A figure and its 95 % interval from resampled blocks of neighbours: requests that waited in one queue are alike,
+    and drawing them one by one would make the interval too narrow (moving blocks, Künsch 1989)."""
+    table = np.asarray(values, float)
+    if not len(table):
+        return NOTHING
+    drawn = np.concatenate([statistic(table[rows], axis=1) for rows in draws(len(table), block, seed)])
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return Estimate(float(statistic(table, axis=0)), float(low), float(high))
+
+
+def draws(count: int, block: int = 1, seed: int = 1) -> list[NDArray[np.int64]]:
+    """Resampled positions, shape (resamples, count), in parts that fit into memory."""
+    rng = np.random.default_rng(seed)
+    block = max(1, min(block, count // 2))
+    blocks = math.ceil(count / block)
+    resamples = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWN // count))
+    part = max(1, 2_000_000 // count)
+    found = []
+    for at in range(0, resamples, part):
+        starts = rng.integers(0, count - block + 1, (min(part, resamples - at), blocks))
+        rows = (starts[:, :, None] + np.arange(block)).reshape(len(starts), -1)[:, :count]
+        found.append(rows)
+    return found
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float], statistic: Statistic, block: int = 1) -> Estimate:
+    """A figure of ours over theirs; the two were drawn independently."""
+    if not len(ours) or not len(theirs):
+        return NOTHING
+    a, b = np.asarray(ours, float), np.asarray(theirs, float)
+    drawn_a, drawn_b = (
+        np.concatenate([statistic(table[rows], axis=1) for rows in draws(len(table), block, seed)])
+        for table, seed in ((a, 1), (b, 2))
+    )
+    size = min(len(drawn_a), len(drawn_b))
+    low, high = np.percentile(drawn_a[:size] / drawn_b[:size], [2.5, 97.5])
+    return Estimate(float(statistic(a, axis=0) / statistic(b, axis=0)), float(low), float(high))
