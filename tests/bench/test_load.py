@@ -73,9 +73,9 @@ def test_poisson_arrivals_wait_as_queueing_theory_says() -> None:
     """Pollaczek-Khinchine: at 70 % load a server of constant service time makes callers wait 0.7 / (2 x 0.3) of it."""
     true_mean = SERVICE_S * (1 + 0.7 / (2 * 0.3))
     rate = 0.7 / SERVICE_S
-    runs = [figures(Endpoint(SERVICE_S), replace(opened(rate, 2_000), name=f"run {i}")) for i in range(8)]
-    assert sum(run.latency.mean.low <= true_mean <= run.latency.mean.high for run in runs) >= 7
-    assert sum(run.throughput.low <= rate <= run.throughput.high for run in runs) >= 7
+    runs = [figures(Endpoint(SERVICE_S), replace(opened(rate, 1_500), name=f"run {i}")) for i in range(8)]
+    assert sum(run.latency.mean.low <= true_mean <= run.latency.mean.high for run in runs) >= 6
+    assert sum(run.throughput.low <= rate <= run.throughput.high for run in runs) >= 6
     assert np.mean([run.latency.mean.value for run in runs]) == pytest.approx(true_mean, rel=0.05)
     assert all(run.doubts == [] for run in runs)
 
@@ -118,7 +118,7 @@ def test_failures_are_counted_by_kind_and_never_dropped() -> None:
 
     got = figures(Endpoint(SERVICE_S, 5, answer), closed(5, 100))
     kinds = ("http-500", "http-503", "timeout", "no text in the answer", "empty text")
-    assert got.failures == {kind: 10 for kind in kinds}
+    assert got.failures == dict.fromkeys(kinds, 10)
     assert got.refusals == 10
     assert len(got.completed) == 50
     assert got.throughput.value == pytest.approx(50 / got.elapsed_s)

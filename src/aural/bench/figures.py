@@ -77,7 +77,7 @@ class Figures:
 
     @property
     def _block(self) -> int:
-        """Neighbours that may have waited in one queue: those in flight together, or in an open loop a stretch that grows
+        """Neighbours that may have waited in one queue: those in flight together; in an open loop a stretch that grows
         with the sample."""
         return self.load.callers if self.load.kind in ("single", "closed") else math.isqrt(len(self.completed))
 
