@@ -28,7 +28,7 @@ LAYERS = [
     {"api"},
     {"settings"},
     {"app", "logs"},
-    {"offline", "inspection"},
+    {"offline", "inspection", "simulation"},
     {"cli"},
     {"__main__"},
 ]
