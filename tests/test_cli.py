@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from aural import app
 from aural.cli import main
-from aural.settings import Settings
+from aural.settings import ModelSettings, Settings
 from tests.api.wire import speech
 from tests.conftest import Recording, Server, serving, words
 
@@ -193,13 +193,42 @@ def test_a_flag_goes_before_the_environment_before_the_file(serve: Any, config: 
     environment = {"AURAL_PORT": "2222", "AURAL_BEAM_SIZE": "3"}
     settings = serve("--config", config, "--port", "3333", **environment)
     assert (settings.port, settings.beam_size, settings.max_wait_s, settings.host) == (3333, 3, 3.5, "::1")
-    assert settings.models == ("whisper-tiny.en", "fake")
-    assert settings.threads == Settings().threads
+    assert [one.model for one in settings.models] == ["whisper-tiny.en", "fake"]
+    assert settings.defaults == ModelSettings()
 
 
 def test_models_in_each_place(serve: Any, config: Path) -> None:
-    assert serve("--model", "a", "--model", "b", AURAL_MODEL="c").models == ("a", "b")
-    assert serve("--config", config, AURAL_MODEL="c d").models == ("c", "d")
+    assert names(serve("--model", "a", "--model", "b", AURAL_MODEL="c")) == ["a", "b"]
+    assert names(serve("--config", config, AURAL_MODEL="c d")) == ["c", "d"]
+
+
+def names(settings: Settings) -> list[str]:
+    return [one.model for one in settings.models]
+
+
+def test_a_table_for_each_model(serve: Any, tmp_path: Path) -> None:
+    path = tmp_path / "aural.toml"
+    path.write_text("""
+        threads = 2
+        [[models]]
+        model = "whisper-base"
+        replicas = 3
+        [[models]]
+        name = "understands"
+        model = "voxtral-mini-3b"
+        memory_share = 0.6
+        idle_s = 60
+        vllm = { max_model_len = 8192 }
+    """)
+    first, second = serve("--config", path, "--device", "cpu").models
+    assert (first.model, first.replicas, first.threads, first.device) == ("whisper-base", 3, 2, "cpu")
+    assert (second.model, second.memory_share, second.idle_s) == ("understands=voxtral-mini-3b", 0.6, 60)
+    assert (second.replicas, second.threads, second.vllm) == (0, 2, {"max_model_len": 8192})
+
+
+def test_behind_a_multi_model_endpoint(serve: Any) -> None:
+    settings = serve(SAGEMAKER_MULTI_MODEL="true")
+    assert (settings.models, settings.multi_model) == ((), True)
 
 
 def test_sagemakers_port_goes_first(serve: Any) -> None:
@@ -213,10 +242,13 @@ def test_sagemakers_port_goes_first(serve: Any) -> None:
         ("port = 1\n[serve]\na = 1", "got serve"),
         ("port = ", "aural.toml"),
         ('port = "many"', "'many'"),
-        ('device = "tpu"', "'tpu'"),
         ("port = 99999", "99999"),
         ("max_body_mb = 0", "max_body_mb"),
         ("beam_size = 0", "beam_size"),
+        ('[[models]]\nmodle = "fake"', "got 'modle'"),
+        ('[[models]]\nmodel = "fake"\nreplicas = "two"', "expected replicas as int, got 'two'"),
+        ("[[models]]\nreplicas = 2", "expected 'model' or 'name'"),
+        ("models = [1]", "a name or a table"),
     ],
 )
 def test_a_file_of_nonsense(serve: Any, tmp_path: Path, text: str, part: str) -> None:

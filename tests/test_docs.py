@@ -16,7 +16,7 @@ import click
 import pytest
 
 from aural import errors
-from aural.api import openai, page, runtime, sagemaker, status
+from aural.api import models, openai, page, runtime, sagemaker, status
 from aural.audio.encoding import Encoding
 from aural.cli import main
 from aural.types import Reason
@@ -100,7 +100,7 @@ def test_curl_examples_run(whisper: Server, desk: Path, name: str) -> None:
 
 def test_the_api_page_leaves_nothing_out() -> None:
     text = (ROOT / "docs" / "api.md").read_text()
-    routes = [*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes]
+    routes = [*openai.routes, *models.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes]
     for path in {route.path.replace(":path", "") for route in routes} - {"/"}:
         assert path in text or path.rpartition("/")[2] in text, path
     for word in {*openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aural import errors
-from aural.settings import Settings
+from aural.settings import ModelSettings, Settings
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "aural"
@@ -27,6 +27,7 @@ LAYERS = [
     {"serving"},
     {"api"},
     {"settings"},
+    {"assembly"},
     {"app", "logs"},
     {"offline", "inspection", "simulation"},
     {"cli"},
@@ -85,7 +86,8 @@ def test_settings_are_few_and_documented() -> None:
     ).stdout
     names = [field.name for field in fields(Settings)]
     assert len(names) < 25
-    for name in names:
+    of_models = {field.name for field in fields(ModelSettings)} - {"model", "vllm"}
+    for name in {*names, *of_models} - {"defaults"}:
         flag = "--model" if name == "models" else "--" + name.replace("_", "-")
         assert f"`{flag}`" in page, flag
         assert f"{flag} " in help_text, flag
@@ -94,9 +96,9 @@ def test_settings_are_few_and_documented() -> None:
 def test_documented_defaults_are_the_defaults() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     rows = dict(re.findall(r"^\| `--([\w-]+)` \| [^|]+ \| `?([^|`]+?)`? \|", page, re.MULTILINE))
-    for field in fields(Settings):
+    for field in (*fields(Settings), *fields(ModelSettings)):
         default = field.default
-        if field.name in ("models", "api_key"):
+        if field.name in ("models", "model", "defaults", "vllm") or default in ("", (), False):
             continue
         shown = f"{default:g}" if isinstance(default, float) else str(default)
         assert rows[field.name.replace("_", "-")] == shown

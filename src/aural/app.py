@@ -11,75 +11,27 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import uvicorn
 
 from aural.api.body import BodyLimits
+from aural.api.middleware import Keys
 from aural.api.protocol import Protocol
 from aural.api.server import create_app
 from aural.api.service import Service
-from aural.engines.base import ModelSpec
-from aural.engines.catalog import FITTED_WINDOWS, Card, find
-from aural.errors import SettingsError
+from aural.assembly import build_fleet
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
-from aural.serving.placement import Placement, place, this_machine
-from aural.serving.policy import Policy
-from aural.serving.scheduler import Limits, Scheduler
-from aural.serving.transcriber import Transcriber
+from aural.serving.placement import this_machine
 from aural.settings import Settings
-from aural.types import SAMPLE_RATE
 
 log = logging.getLogger("aural")
 
-LONGEST_CLIP_SAMPLES = 30 * SAMPLE_RATE
 BACKLOG = 2048
 MOST_DECODERS = 4
 SWITCH_S = 0.0005
 """How soon the event loop gets the interpreter back from a thread that decodes. With Python's own 5 ms, and threads
 without number, each turn of the loop waited for them all."""
-
-
-def model_specs(settings: Settings, card: Card, folder: Path | None) -> list[ModelSpec]:
-    """One spec per replica."""
-    weights = folder / "model.bin" if folder else None
-    placements = place(
-        this_machine(),
-        weights.stat().st_size if weights else 0,
-        device=settings.device,
-        replicas=settings.replicas,
-        threads=settings.threads,
-    )
-    return [
-        ModelSpec(
-            name=card.name,
-            family=card.family,
-            folder=folder,
-            sha256=card.sha256,
-            device=placement.device,
-            device_index=placement.device_index,
-            compute_type=_compute_type(settings, placement),
-            threads=placement.threads,
-            fitted_windows=_fitted(settings, card),
-        )
-        for placement in placements
-    ]
-
-
-def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
-    """The models, not started yet; weights that are not here are downloaded now. Raises SettingsError, LoadFailed."""
-    transcribers = []
-    for card in [find(name) for name in settings.models]:
-        specs = model_specs(settings, card, card.fetch())
-        most = settings.max_batch or (8 if specs[0].device == "cpu" else 32)
-        policy = Policy(most, most * LONGEST_CLIP_SAMPLES, settings.batch_window_ms / 1000)
-        limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
-        transcribers.append(Transcriber(Scheduler(specs, policy, limits, metrics), metrics))
-    fleet = Fleet(transcribers)
-    if len(fleet.names) < len(transcribers):
-        raise SettingsError(f"expected models with different names, got {', '.join(settings.models)}")
-    return fleet
 
 
 @contextlib.asynccontextmanager
@@ -148,9 +100,13 @@ def _listener(settings: Settings) -> socket.socket:
     return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
 
 
+def _keys(settings: Settings) -> Keys:
+    return Keys(settings.api_key, settings.admin_key, is_multi_model=settings.multi_model)
+
+
 def _server(settings: Settings, service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(service, api_key=settings.api_key, max_requests=settings.max_requests),
+        create_app(service, keys=_keys(settings), max_requests=settings.max_requests),
         http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,
@@ -160,15 +116,3 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
         backlog=BACKLOG,
     )
     return _Server(config)
-
-
-def _compute_type(settings: Settings, placement: Placement) -> str:
-    if settings.compute_type != "auto":
-        return settings.compute_type
-    return "float16" if placement.device == "cuda" else "int8"
-
-
-def _fitted(settings: Settings, card: Card) -> bool:
-    if settings.fitted_windows == "auto":
-        return card.name in FITTED_WINDOWS
-    return settings.fitted_windows == "on"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ def _option(flag: str, *names: str, env: tuple[str, ...] = (), **attributes: Any
 
 
 ENGINE_OPTIONS = [
-    _option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="auto takes every GPU, else the CPU."),
+    _option("--device", help="auto takes every GPU, else the CPU; or cpu, cuda, cuda:0,2."),
     _option("--compute-type", help="CTranslate2's: int8, float16, …; auto is int8 on CPU, float16 on CUDA."),
     _option("--replicas", type=int, help="Copies of each model; 0 measures the machine."),
     _option("--threads", type=int, help="Threads of each copy; 0 measures the machine."),
@@ -34,6 +33,9 @@ ENGINE_OPTIONS = [
         type=click.Choice(["auto", "on", "off"]),
         help="Let Whisper's encoder hear only the clip, not 30 s; auto where that was shown to keep the text.",
     ),
+    _option("--idle-s", type=float, help="Let a model go after so long without a request; 0 keeps it."),
+    _option("--upstream", help="URL of a vLLM that already serves the Voxtral of --model."),
+    _option("--memory-share", type=float, help="Share of a GPU's memory that vLLM may take; 0 leaves it to vLLM."),
     _option("--beam-size", type=int, help="Beams when the request does not say; 1 is greedy."),
     _option("--log-level", type=click.Choice(["debug", "info", "warning", "error"])),
     _option("--log-format", type=click.Choice(["json", "text"])),
@@ -47,7 +49,17 @@ SERVER_OPTIONS = [
         help="Port to listen on; SAGEMAKER_BIND_TO_PORT is honoured.",
     ),
     _option("--api-key", help="Key that every request but /ping must bear."),
+    _option("--admin-key", help="Key that loads and unloads models while the server runs; none forbids it."),
     _option("--batch-window-ms", type=float, help="How long the first clip of a batch may wait for company."),
+    _option("--memory-gb", type=float, help="Memory for all models; the one unused longest is let go. 0 has no limit."),
+    _option(
+        "--multi-model",
+        env=("SAGEMAKER_MULTI_MODEL",),
+        is_flag=True,
+        default=None,
+        help="Load models as SageMaker's multi-model endpoints ask for them; none at the start.",
+    ),
+    _option("--fetch-from", multiple=True, help="Host whose URLs may be given in place of audio; may be repeated."),
     _option("--max-body-mb", type=float, help="Larger bodies get 413 before they are read."),
     _option("--max-audio-s", type=float, help="Longer audio gets 413."),
     _option("--max-wait-s", type=float, help="A request that would wait longer gets 503 with Retry-After."),
@@ -65,6 +77,15 @@ def _options(options: list[Callable[[Command], Command]]) -> Callable[[Command],
         return command
 
     return add
+
+
+class _Model(click.ParamType):  # type: ignore[type-arg]  # not generic at run time everywhere
+    """A name, or from a file a table of settings."""
+
+    name = "[name=]model"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        return value if isinstance(value, str | dict) else self.fail(f"expected a name or a table, got {value!r}")
 
 
 def _read_config(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
@@ -110,7 +131,13 @@ def main() -> None:
 
 
 @main.command()
-@_option("--model", "models", multiple=True, help="Model to serve, the default first; may be repeated.")
+@_option(
+    "--model",
+    "models",
+    multiple=True,
+    type=_Model(),
+    help="Model to serve, [NAME=]MODEL, the default first; may be repeated. Tables [[models]] in the file say more.",
+)
 @_options(SERVER_OPTIONS)
 @_options(ENGINE_OPTIONS)
 @config_option
@@ -150,7 +177,7 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
         model=given["models"],
     )
     url = given.pop("url")
-    given["models"] = (given["models"],) if given["models"] else None
+    given["models"] = (given["models"],) if given["models"] else ()
     settings = _settings(given | {"log_level": given.get("log_level") or "warning", "log_format": "text"})
     logs.configure(settings.log_level, settings.log_format)
     _run(offline.ask_server(files, ask, url, settings.api_key) if url else offline.transcribe(files, ask, settings))
@@ -179,10 +206,7 @@ def _settings(given: dict[str, Any]) -> Any:
     """The settings that were given, defaults for the rest."""
     from aural.settings import Settings
 
-    known = {field.name for field in fields(Settings)}
-    unknown = given.keys() - known
-    assert not unknown, unknown
-    return Settings(**{name: value for name, value in given.items() if value not in (None, ())})
+    return Settings.of(given)
 
 
 def _run(work: Any) -> None:

@@ -4,7 +4,9 @@ AuralError
 ├── BadRequest                400  the caller can mend it
 │   ├── UnsupportedParameter  400  the model cannot honour it
 │   ├── Unauthorized          401
+│   ├── Forbidden             403  models are not managed by this caller
 │   ├── UnknownModel          404
+│   ├── AlreadyLoaded         409
 │   ├── AudioTooLong          413
 │   ├── BodyTooLarge          413
 │   ├── BadAudio              415
@@ -12,6 +14,7 @@ AuralError
 │   └── RequestTimeout        408  the request did not arrive in time
 ├── Overloaded                503  try again after `retry_after_s`
 │   ├── NotReady              503
+│   ├── NoRoom                507  the model does not fit into the memory
 │   └── Draining              503
 ├── EngineFailed              500  the model raised on this clip
 │   ├── WorkerLost            503  the worker died twice under this job
@@ -66,12 +69,29 @@ class Unauthorized(BadRequest):
         super().__init__("expected a valid key in 'Authorization: Bearer KEY'; none or another one came")
 
 
+class Forbidden(BadRequest):
+    status = 403
+    type = "permission_error"
+    code = "forbidden"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+
+
 class UnknownModel(BadRequest):
     status = 404
     code = "model_not_found"
 
     def __init__(self, name: str, known: list[str]) -> None:
-        super().__init__(f"no model {name!r} is served here; there is {', '.join(known)}", param="model")
+        super().__init__(f"no model {name!r} is served here; there is {', '.join(known) or 'none'}", param="model")
+
+
+class AlreadyLoaded(BadRequest):
+    status = 409
+    code = "already_loaded"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is loaded already", param="model")
 
 
 class BodyTooLarge(BadRequest):
@@ -134,6 +154,15 @@ class NotReady(Overloaded):
 
     def __init__(self, model: str, state: str) -> None:
         super().__init__(f"{model} is {state}, not ready yet", retry_after_s=1.0)
+
+
+class NoRoom(Overloaded):
+    status = 507
+    code = "insufficient_memory"
+
+    def __init__(self, model: str, need_bytes: int, left_bytes: int) -> None:
+        need_mb, left_mb = -(-need_bytes >> 20), max(0, left_bytes >> 20)
+        super().__init__(f"{model} takes {need_mb} MiB of memory, and {left_mb} MiB are left", retry_after_s=5.0)
 
 
 class Draining(Overloaded):

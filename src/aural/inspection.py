@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from aural.app import model_specs
+from aural.assembly import model_specs
 from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
 from aural.serving.supervisor import worker_environment
-from aural.settings import Settings
+from aural.settings import ModelSettings, Settings
 
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
 LIBRARIES = ("ctranslate2", "faster-whisper", "onnxruntime", "av", "numpy", "tokenizers", "starlette", "uvicorn")
@@ -45,7 +45,7 @@ def show_doctor(settings: Settings) -> bool:
     machine = this_machine()
     console.print(_machine_table(machine))
     console.print(_library_table())
-    results = [_show_model(console, settings, name) for name in settings.models]
+    results = [_show_model(console, asked) for asked in settings.models]
     return all(results)
 
 
@@ -76,14 +76,14 @@ def _library_table() -> Table:
     return table
 
 
-def _show_model(console: Console, settings: Settings, name: str) -> bool:
-    table = Table(title=f"Model {name}", show_header=False)
+def _show_model(console: Console, asked: ModelSettings) -> bool:
+    table = Table(title=f"Model {asked.model}", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
     try:
-        card = find(name)
+        card = find(asked.model)
         table.add_row("weights", card.source)
-        works = _check_weights(table, settings, card)
+        works = _check_weights(table, asked, card)
     except AuralError as error:
         table.add_row("problem", f"[red]{error}")
         works = False
@@ -91,17 +91,17 @@ def _show_model(console: Console, settings: Settings, name: str) -> bool:
     return works
 
 
-def _check_weights(table: Table, settings: Settings, card: Card) -> bool:
+def _check_weights(table: Table, asked: ModelSettings, card: Card) -> bool:
     if not card.is_here:
         table.add_row("here", f"no: the first start {card.source}")
         return True
     folder = card.fetch()
     works = _check_digest(table, card, folder)
-    specs = model_specs(settings, card, folder)
+    specs = model_specs(asked, card, folder)
     first = specs[0]
     where = "a GPU each" if first.device == "cuda" else f"{first.threads} thread(s) each"
     why = "one per GPU" if first.device == "cuda" else "one-thread workers never wait for each other; memory allows"
-    table.add_row("replicas", f"{len(specs)}, {where} ({'as set' if settings.replicas else why})")
+    table.add_row("replicas", f"{len(specs)}, {where} ({'as set' if asked.replicas else why})")
     table.add_row("compute type", first.compute_type)
     table.add_row("fitted windows", _fitted_words(first.fitted_windows, card))
     for variable, value in worker_environment(first).items():

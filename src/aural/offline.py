@@ -82,7 +82,7 @@ async def ask_server(files: Sequence[Path], wish: Wish, url: str, api_key: str) 
 
 @asynccontextmanager
 async def _fleet(settings: Settings, progress: Progress) -> AsyncIterator[Transcriber]:
-    bar = progress.add_task(f"loading {settings.models[0]}", total=None)
+    bar = progress.add_task(f"loading {settings.models[0].model}", total=None)
     async with running_fleet(settings) as fleet:
         progress.remove_task(bar)
         yield fleet.get(None)

@@ -1,32 +1,77 @@
+"""Models by name over real worker processes of the fake engine: found, chosen, loaded, let go, never lost."""
+
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
 import pytest
 
-from aural.engines.base import ModelSpec
-from aural.errors import Draining, LoadFailed, UnknownModel
+from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.fake import speak
+from aural.errors import AlreadyLoaded, Draining, LoadFailed, NoRoom, NotReady, UnknownModel, UnsupportedParameter
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
+from aural.serving.model import UNLOADED, Model, Prepared
 from aural.serving.policy import Policy
 from aural.serving.scheduler import Limits, Scheduler
 from aural.serving.transcriber import Transcriber
-from tests.serving.loop import in_loop
+from aural.types import Options, Pcm, Timestamps
+from tests.serving.loop import in_loop, until
+
+MIB = 2**20
 
 
-def fleet(*models: tuple[str, str]) -> Fleet:
+def fleet(*models: tuple[str, str], orders: Path | None = None, need_mb: int = 0, **settings: Any) -> Fleet:
     """A fleet of models, each with its name and family."""
     metrics, limits = Metrics(), Limits(60.0, 3600.0)
-    schedulers = [Scheduler([ModelSpec(*model, None)], Policy(), limits, metrics) for model in models]
-    return Fleet([Transcriber(scheduler, metrics) for scheduler in schedulers])
+
+    def prepare(name: str, family: str) -> Prepared:
+        scheduler = Scheduler([ModelSpec(name, family, orders)], Policy(), limits, metrics)
+        return Prepared(Transcriber(scheduler, metrics), need_mb * MIB)
+
+    def build(table: Mapping[str, Any]) -> Model:
+        return Model(table["name"], partial(prepare, table["name"], table.get("family", "fake")))
+
+    made = [Model(model[0], partial(prepare, *model), idle_s=settings.get("idle_s", 0.0)) for model in models]
+    return Fleet(made, build=build, **{key: value for key, value in settings.items() if key != "idle_s"})
+
+
+@asynccontextmanager
+async def started(*names: str, **settings: Any) -> AsyncIterator[Fleet]:
+    running = fleet(*((name, "fake") for name in names), **settings)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()
+
+
+async def heard(running: Fleet, name: str, text: str) -> str:
+    async with running.use(name) as transcriber:
+        transcript = await transcriber.transcribe(Pcm(speak(text)), Options())
+    return transcript.segments[0].text.strip()
+
+
+def worker(running: Fleet, name: str) -> psutil.Process:
+    pid = running.get(name).scheduler.replicas[0].pid
+    assert pid
+    return psutil.Process(pid)
 
 
 @in_loop
 async def test_finds_models_by_name():
-    two = fleet(("one", "fake"), ("two", "fake"))
-    assert two.names == ["one", "two"]
-    assert two.get("two").scheduler.name == "two"
-    assert [two.get(name).scheduler.name for name in (None, "", "whisper-1", "one")] == ["one"] * 4
-    with pytest.raises(UnknownModel, match="no model 'three' is served here; there is one, two"):
-        two.get("three")
+    async with started("one", "two") as two:
+        assert two.names == ["one", "two"]
+        assert two.get("two").scheduler.name == "two"
+        assert [two.get(name).scheduler.name for name in (None, "", "whisper-1", "one")] == ["one"] * 4
+        with pytest.raises(UnknownModel, match="no model 'three' is served here; there is one, two"):
+            two.get("three")
 
 
 @in_loop
@@ -56,3 +101,174 @@ async def test_cannot_be_started_again():
     with pytest.raises(Draining):
         await one.start()
     await one.stop()
+
+
+# Loaded and let go
+
+
+@in_loop
+async def test_what_is_unloaded_ends_its_processes_and_is_not_found_any_more():
+    async with started("one", "two") as two:
+        process = worker(two, "one")
+        await two.unload("one")
+        assert not process.is_running()
+        assert two.names == ["two"]
+        assert await heard(two, "two", "still here") == "still here"
+        with pytest.raises(UnknownModel):
+            await heard(two, "one", "hello")
+        with pytest.raises(UnknownModel):
+            await two.unload("one")
+
+
+@in_loop
+async def test_unloading_waits_for_who_is_being_answered():
+    async with started("one") as one:
+        answer = asyncio.create_task(heard(one, "one", "sleep200 said"))
+        await until(lambda: one.model("one").tenure.users)
+        await one.unload("one")
+        assert answer.done()
+        assert await answer == "sleep200 said"
+
+
+@in_loop
+async def test_what_is_loaded_is_found():
+    async with started("one") as one:
+        with pytest.raises(AlreadyLoaded, match="one is loaded already"):
+            await one.load("one", {})
+        await one.load("new", {})
+        assert one.names == ["one", "new"]
+        assert await heard(one, "new", "hello") == "hello"
+
+
+@in_loop
+async def test_what_cannot_be_loaded_is_not_kept():
+    async with started("one") as one:
+        with pytest.raises(LoadFailed, match="bad: expected a folder of weights"):
+            await one.load("bad", {"family": "whisper"})
+        assert one.names == ["one"]
+        assert one.is_ready
+
+
+@in_loop
+async def test_an_idle_model_is_let_go_and_loaded_again_on_demand():
+    async with started("one", idle_s=0.05, sweep_s=0.01) as one:
+        process = worker(one, "one")
+        await until(lambda: one.model("one").state == UNLOADED)
+        await until(lambda: not process.is_running())
+        assert one.is_ready
+        with pytest.raises(NotReady, match="one is unloaded"):
+            one.get("one")
+        answers = await asyncio.gather(*(heard(one, "one", f"number {number}") for number in range(5)))
+        assert answers == [f"number {number}" for number in range(5)]
+
+
+@in_loop
+async def test_who_waits_too_long_for_a_model_is_told(tmp_path):
+    async with started("one", orders=tmp_path, patience_s=0.05) as one:
+        (tmp_path / "load").write_text("sleep60000")
+        await one.model("one").end()
+        with pytest.raises(NotReady, match="one is starting"):
+            await heard(one, "one", "hello")
+
+
+@in_loop
+async def test_loaded_and_let_go_under_traffic():
+    """Every request is answered with its own text, or told that the model is not served."""
+    async with started("stays", "comes and goes") as two:
+        told: list[str] = []
+
+        async def ask(number: int) -> None:
+            name = ("stays", "comes and goes")[number % 2]
+            try:
+                assert await heard(two, name, f"number {number}") == f"number {number}"
+                told.append(name)
+            except UnknownModel:
+                told.append("")
+
+        async def traffic() -> None:
+            for number in range(10**6):
+                await ask(number)
+
+        callers = [asyncio.create_task(traffic()) for _ in range(4)]
+        for _ in range(4):
+            await two.unload("comes and goes")
+            await two.load("comes and goes", {})
+            before = told.count("comes and goes")
+            await until(lambda before=before: told.count("comes and goes") > before)
+        for caller in callers:
+            caller.cancel()
+        results = await asyncio.gather(*callers, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in results), results
+        assert "stays" in told
+        assert len(psutil.Process().children()) == 2
+
+
+# Within the memory that there is
+
+
+@in_loop
+async def test_the_model_unused_longest_makes_room():
+    async with started("one", "two", need_mb=400, budget_bytes=900 * MIB) as three:
+        for name in ("one", "two"):
+            three.model(name).tenure.memory_bytes = 400 * MIB
+        await heard(three, "two", "hello")
+        await heard(three, "one", "hello")
+        await three.load("new", {})
+        assert [model.state for model in three.models] == ["ready", UNLOADED, "ready"]
+
+
+@in_loop
+async def test_who_asks_in_turn_for_more_than_fits_is_answered_all_the_same():
+    async with started("one", "two", need_mb=400, budget_bytes=500 * MIB) as two:
+        assert [model.state for model in two.models].count(UNLOADED) == 1
+        texts = [f"number {number}" for number in range(6)]
+        answers = await asyncio.gather(*(heard(two, ("one", "two")[i % 2], text) for i, text in enumerate(texts)))
+        assert answers == texts
+
+
+@in_loop
+async def test_what_fits_nowhere_is_refused():
+    async with started("one", budget_bytes=300 * MIB) as one:
+        one.model("one").prepare = lambda: None
+        two = fleet(("big", "fake"), need_mb=301, budget_bytes=300 * MIB)
+        with pytest.raises(NoRoom, match="big takes 301 MiB of memory, and 300 MiB are left"):
+            await two.load("big", {})
+        await two.stop()
+
+
+@in_loop
+async def test_a_model_in_use_is_not_let_go():
+    async with started("one", need_mb=400, budget_bytes=500 * MIB, patience_s=0.05) as one:
+        one.model("one").tenure.memory_bytes = 400 * MIB
+        async with one.use("one"):
+            with pytest.raises(NoRoom):
+                await one.load("new", {})
+        assert await heard(one, "one", "still here") == "still here"
+        with pytest.raises(NoRoom):
+            await one.load("new", {}, evict=False)
+
+
+# Chosen
+
+
+@in_loop
+async def test_auto_takes_the_narrowest_that_fits():
+    async with started("every", "english", "german") as three:
+        plain = three.get("every").scheduler.capabilities
+        kinds = {"every": ("de", "en", "fr"), "english": ("en",), "german": ("de",)}
+        for name, languages in kinds.items():
+            words = (Timestamps.NONE, Timestamps.WORD) if name == "every" else (Timestamps.NONE,)
+            can = Capabilities(languages, plain.longest_clip, timestamps=words, understanding=name == "german")
+            three.model(name).capabilities = can
+
+        async def chosen(understanding: bool = False, **options: Any) -> str:
+            async with three.use("auto", Options(**options), understanding=understanding) as transcriber:
+                return transcriber.scheduler.name
+
+        assert await chosen() == "every"
+        assert await chosen(language="en") == "english"
+        assert await chosen(language="de") == "german"
+        assert await chosen(language="de", timestamps=Timestamps.WORD) == "every"
+        assert await chosen(understanding=True) == "german"
+        with pytest.raises(UnsupportedParameter, match="language='fi'"):
+            await chosen(language="fi")

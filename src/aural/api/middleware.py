@@ -9,6 +9,7 @@ import logging
 import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aural.api.errors import response_to
 from aural.api.protocol import LINGER_S
-from aural.errors import AuralError, Overloaded, Unauthorized
+from aural.errors import AuralError, Forbidden, Overloaded, Unauthorized
 from aural.metrics import Metrics
 
 log = logging.getLogger("aural.access")
@@ -116,13 +117,39 @@ class Observe:
         log.log(level, "request", extra=fields | {"request_id": request_id})
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Who may do what. An empty `api` lets everybody ask; an empty `admin` lets nobody load and unload models."""
+
+    api: str = ""
+    admin: str = ""
+    is_multi_model: bool = False
+    """Behind a SageMaker multi-model endpoint, which manages the models and has no key."""
+
+    def check(self, headers: Headers) -> None:
+        """Raises Unauthorized for who may not ask."""
+        if self.api and not self._is_one(headers, self.api, self.admin):
+            raise Unauthorized
+
+    def check_admin(self, headers: Headers) -> None:
+        """Raises Forbidden, or Unauthorized, for who may not manage models."""
+        if not self.admin:
+            raise Forbidden("models are managed with a key, and this server was started without --admin-key")
+        if not self._is_one(headers, self.admin):
+            raise Unauthorized
+
+    def _is_one(self, headers: Headers, *keys: str) -> bool:
+        given = _key_in(headers)
+        return any(hmac.compare_digest(given, key.encode()) for key in keys if key)
+
+
 class Guard:
     """Turns away who has no key, and who comes when too many are being served."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, api_key: str, max_requests: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys, max_requests: int) -> None:
         self._app = app
         self._metrics = metrics
-        self._key = api_key.encode()
+        self._keys = keys
         self._most = max_requests
         self._count = 0
 
@@ -142,8 +169,8 @@ class Guard:
             self._count -= places
 
     def _check(self, path: str, headers: Headers) -> None:
-        if self._key and not _is_open(path, headers) and not hmac.compare_digest(_key_in(headers), self._key):
-            raise Unauthorized
+        if not _is_open(path, headers):
+            self._keys.check(headers)
         if self._count >= self._most and _is_counted(path):
             raise Overloaded(f"{self._most} requests are being answered already", retry_after_s=1.0)
 

@@ -1,4 +1,4 @@
-"""OpenAI's audio routes: POST /v1/audio/transcriptions, POST /v1/audio/translations, GET /v1/models."""
+"""OpenAI's audio routes: POST /v1/audio/transcriptions, POST /v1/audio/translations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from aural.api.body import Form, read_form
 from aural.api.errors import body_of
 from aural.api.service import Ask, Service, language_options, service_of
 from aural.errors import AuralError, BadRequest, UnsupportedParameter
-from aural.serving.transcriber import Transcriber
 from aural.text import plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
@@ -50,14 +49,6 @@ async def transcriptions(request: Request) -> Response:
 
 async def translations(request: Request) -> Response:
     return await _respond(request, "translate")
-
-
-async def models(request: Request) -> Response:
-    return JSONResponse({"object": "list", "data": [_model(one) for one in service_of(request).fleet]})
-
-
-async def model(request: Request) -> Response:
-    return JSONResponse(_model(service_of(request).fleet.get(request.path_params["name"])))
 
 
 async def _respond(request: Request, task: Task) -> Response:
@@ -160,27 +151,6 @@ def _event(body: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
-def _model(transcriber: Transcriber) -> dict[str, Any]:
-    scheduler = transcriber.scheduler
-    can = scheduler.capabilities
-    return {
-        "id": scheduler.name,
-        "object": "model",
-        "created": 0,
-        "owned_by": "aural",
-        "capabilities": {
-            "languages": can.languages,
-            "detects_language": can.detects_language,
-            "tasks": can.tasks,
-            "timestamps": [one.value for one in can.timestamps],
-            "prompt": can.prompt,
-            "hotwords": can.hotwords,
-            "temperature": can.temperature,
-            "beam_search": can.beam_search,
-        },
-    }
-
-
 def _one(form: Form, name: str, default: str | None = None) -> str | None:
     values = form.fields.get(name, [])
     if len(values) > 1:
@@ -222,6 +192,4 @@ def whole(value: object, name: str, low: int, high: int) -> int:
 routes = [
     Route("/v1/audio/transcriptions", transcriptions, methods=["POST"]),
     Route("/v1/audio/translations", translations, methods=["POST"]),
-    Route("/v1/models", models),
-    Route("/v1/models/{name:path}", model),
 ]

@@ -20,7 +20,7 @@ import time
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -62,8 +62,8 @@ class Invocation:
     raw: RawFormat | None = None
 
 
-async def invocations(request: Request) -> Response:
-    """One request to transcribe, in whichever form it came."""
+async def invocations(request: Request, model: str | None = None) -> Response:
+    """One request to transcribe, in whichever form it came; for this model if one is given."""
     service = service_of(request)
     service.knock()
     attributes = _attributes(request)
@@ -77,6 +77,7 @@ async def invocations(request: Request) -> Response:
     body = await read_body(request, service.body)
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
     ask = _ask(invocation, _outer(request, attributes), service.beam_size)
+    ask = replace(ask, model=model or ask.model)
     accept = _accepted(request)
     if accept in STREAMS:
         pcm, parts = await service.stream(request, ask)

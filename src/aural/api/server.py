@@ -13,16 +13,18 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from aural.api import errors, openai, page, runtime, sagemaker, status
-from aural.api.middleware import CLIENT_CLOSED, Guard, Linger, Observe
+from aural.api import errors, models, openai, page, runtime, sagemaker, status
+from aural.api.middleware import CLIENT_CLOSED, Guard, Keys, Linger, Observe
 from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
 
 LAG_EVERY_S = 0.5
 
 
-def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) -> Starlette:
+def create_app(service: Service, *, keys: Keys | None = None, max_requests: int = 512) -> Starlette:
     """The application over models that somebody else starts and stops."""
+
+    keys = keys or Keys()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -31,12 +33,12 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
         watch.cancel()
 
     app = Starlette(
-        routes=[*openai.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes],
+        routes=[*openai.routes, *models.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes],
         lifespan=lifespan,
         middleware=[
             Middleware(Linger),
             Middleware(Observe, metrics=service.metrics),
-            Middleware(Guard, metrics=service.metrics, api_key=api_key, max_requests=max_requests),
+            Middleware(Guard, metrics=service.metrics, keys=keys, max_requests=max_requests),
         ],
         exception_handlers={
             AuralError: errors.on_aural_error,
@@ -47,6 +49,7 @@ def create_app(service: Service, *, api_key: str = "", max_requests: int = 512) 
     )
     app.router.redirect_slashes = False  # to an address made of the caller's Host header
     app.state.service = service
+    app.state.keys = keys
     return app
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,10 +16,11 @@ from aural.api.body import BodyLimits
 from aural.audio.decode import decode
 from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
-from aural.errors import AuralError
+from aural.errors import AuralError, NotReady
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
+from aural.serving.model import UNLOADED
 from aural.serving.transcriber import Transcriber
 from aural.types import Options, Pcm, Timestamps, Transcript
 
@@ -70,25 +71,29 @@ class Service:
     def knock(self) -> None:
         """Raises when no model takes anything now, whichever the body will name."""
         refusals: list[AuralError] = []
-        for transcriber in self.fleet:
+        for model in self.fleet.models:
             try:
-                return transcriber.scheduler.admit()
+                if model.state != UNLOADED:
+                    self.fleet.get(model.name).scheduler.admit()
+                return
             except AuralError as error:
                 refusals.append(error)
-        raise refusals[0]
+        raise refusals[0] if refusals else NotReady("the server", "without models")
 
-    async def open(self, ask: Ask) -> tuple[Transcriber, Pcm]:
-        """The model and the audio. What the model cannot take on or honour is refused before anything is decoded."""
-        transcriber = self.fleet.get(ask.model)
-        transcriber.scheduler.admit()
-        transcriber.scheduler.capabilities.check(ask.options, transcriber.scheduler.name)
-        return transcriber, await self.decode(ask)
+    @asynccontextmanager
+    async def use(self, ask: Ask) -> AsyncIterator[Transcriber]:
+        """The model, held while it is used. What it cannot take on or honour is refused before anything is decoded."""
+        async with self.fleet.use(ask.model, ask.options) as transcriber:
+            transcriber.scheduler.admit()
+            transcriber.scheduler.capabilities.check(ask.options, transcriber.scheduler.name)
+            yield transcriber
 
     async def answer(self, request: Request, ask: Ask) -> Answer:
         """The whole transcript. A caller who hangs up frees the place of the request."""
         began = time.perf_counter()
-        transcriber, pcm = await self.open(ask)
-        transcript = await _unless_gone(request, transcriber.transcribe(pcm, ask.options, ask.script))
+        async with self.use(ask) as transcriber:
+            pcm = await self.decode(ask)
+            transcript = await unless_gone(request, transcriber.transcribe(pcm, ask.options, ask.script))
         return Answer(
             transcript,
             duration_s=pcm.duration_s,
@@ -100,9 +105,11 @@ class Service:
     async def stream(self, request: Request, ask: Ask) -> tuple[Pcm, AsyncGenerator[Transcript]]:
         """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
         refused is refused before the response begins."""
-        transcriber, pcm = await self.open(ask)
-        parts = transcriber.stream(pcm, ask.options, ask.script)
-        first = await _unless_gone(request, anext(parts))
+        async with AsyncExitStack() as stack:
+            transcriber = await stack.enter_async_context(self.use(ask))
+            pcm = await self.decode(ask)
+            parts = _leased(stack.pop_all(), transcriber.stream(pcm, ask.options, ask.script))
+        first = await unless_gone(request, anext(parts))
         return pcm, _with_first(first, parts)
 
     async def decode(self, ask: Ask) -> Pcm:
@@ -131,6 +138,13 @@ def language_options(tag: str | None) -> tuple[str | None, Script]:
     return language.code, language.script
 
 
+async def _leased(lease: AsyncExitStack, parts: AsyncGenerator[Transcript]) -> AsyncGenerator[Transcript]:
+    """The parts, and the lease of their model for as long as they come."""
+    async with lease, aclosing(parts):
+        async for part in parts:
+            yield part
+
+
 async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> AsyncGenerator[Transcript]:
     async with aclosing(rest):
         yield first
@@ -138,7 +152,7 @@ async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> As
             yield part
 
 
-async def _unless_gone(request: Request, work: Awaitable[Transcript]) -> Transcript:
+async def unless_gone(request: Request, work: Awaitable[Transcript]) -> Transcript:
     """The result of the work, which is cancelled when the caller hangs up."""
     task = asyncio.ensure_future(work)
     gone = asyncio.create_task(_gone(request))

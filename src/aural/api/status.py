@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from aural.api.service import service_of
+from aural.serving.model import Model
 from aural.serving.scheduler import Scheduler
 
 LIBRARIES = ("aural", "ctranslate2", "faster-whisper", "onnxruntime", "av")
@@ -26,7 +27,7 @@ async def health(request: Request) -> Response:
     fleet = service_of(request).fleet
     body = {
         "status": "ready" if fleet.is_ready else "not ready",
-        "models": [_model(transcriber.scheduler) for transcriber in fleet],
+        "models": [_model(one.tenure.transcriber.scheduler) if one.tenure else _unloaded(one) for one in fleet.models],
         "versions": {name: version(name) for name in LIBRARIES},
     }
     return JSONResponse(body, 200 if fleet.is_ready else 503)
@@ -40,6 +41,10 @@ async def index(request: Request) -> Response:
     """Where things are."""
     paths = sorted({route.path for route in request.app.routes})
     return JSONResponse({"name": "aural", "version": version("aural"), "paths": paths})
+
+
+def _unloaded(model: Model) -> dict[str, Any]:
+    return {"name": model.name, "state": model.state, "rtfx": 0.0, "queue_audio_s": 0.0, "replicas": []}
 
 
 def _model(scheduler: Scheduler) -> dict[str, Any]:

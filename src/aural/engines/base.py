@@ -37,6 +37,8 @@ class Capabilities:
     hotwords: bool = False
     temperature: bool = False
     beam_search: bool = False
+    understanding: bool = False
+    """Whether it answers questions about audio."""
 
     def check(self, options: Options, model: str) -> None:
         """Raises UnsupportedParameter for the first option that the model cannot honour."""

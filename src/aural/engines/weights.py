@@ -32,6 +32,11 @@ def verify(path: Path, sha256: str | None) -> None:
         raise LoadFailed(f"{path}: expected sha256 {sha256}, got {got}; delete it and try again")
 
 
+def size_bytes(folder: Path | None) -> int:
+    """Bytes of the files of a model; 0 for none."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) if folder else 0
+
+
 def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,46 +1,274 @@
-"""The models of this server, by name."""
+"""The models of this server, by name: loaded and let go, chosen, and held within a budget of memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
 
-from aural.errors import UnknownModel
+from aural.engines.base import Capabilities
+from aural.errors import AlreadyLoaded, AuralError, Draining, NoRoom, NotReady, UnknownModel, UnsupportedParameter
+from aural.serving.model import UNLOADED, Model
 from aural.serving.supervisor import State
 from aural.serving.transcriber import Transcriber
+from aural.types import Options
+
+log = logging.getLogger("aural.fleet")
 
 DEFAULT_ALIAS = "whisper-1"
 """The name that OpenAI's clients are written with: the first model."""
+AUTO = "auto"
+"""The name that leaves the choice to the server."""
+PATIENCE_S = 60.0
+SWEEP_S = 1.0
+"""How often idle models are looked for."""
+
+Build = Callable[[Mapping[str, Any]], Model]
+"""Makes a model of a table of settings; raises SettingsError."""
 
 
 class Fleet:
-    """Starts, finds and stops the models. The first one is the default."""
+    """Starts, finds, loads and stops the models. The first one is the default."""
 
-    def __init__(self, transcribers: Sequence[Transcriber]) -> None:
-        self._by_name = {transcriber.scheduler.name: transcriber for transcriber in transcribers}
+    def __init__(
+        self,
+        models: Sequence[Model],
+        *,
+        build: Build | None = None,
+        budget_bytes: int = 0,
+        patience_s: float = PATIENCE_S,
+        sweep_s: float = SWEEP_S,
+    ) -> None:
+        """`budget_bytes` of 0 is no budget. `patience_s` is how long a request waits for its model to be loaded, and
+        an unloading for those who use the model."""
+        self._models = {model.name: model for model in models}
+        self._build = build
+        self._budget_bytes = budget_bytes
+        self._patience_s = patience_s
+        self._sweep_s = sweep_s
+        self._room = asyncio.Lock()
+        self._weights = ThreadPoolExecutor(4, "weights")
+        self._sweeper: asyncio.Task[None] | None = None
+        self._is_starting = self._is_started = self._draining = False
 
     def __iter__(self) -> Iterator[Transcriber]:
-        return iter(self._by_name.values())
+        """Those that are loaded, or being loaded."""
+        return (model.tenure.transcriber for model in self.models if model.tenure)
+
+    @property
+    def models(self) -> list[Model]:
+        return list(self._models.values())
 
     @property
     def names(self) -> list[str]:
-        return list(self._by_name)
+        return list(self._models)
 
     @property
     def is_ready(self) -> bool:
-        return all(transcriber.scheduler.state is State.READY for transcriber in self)
+        """Whether every model answers, be it after loading."""
+        return self._is_started and all(self._is_well(model) for model in self.models)
+
+    def _is_well(self, model: Model) -> bool:
+        if model.loading:
+            return not self._is_starting
+        return model.state in (State.READY, UNLOADED)
+
+    def model(self, name: str | None) -> Model:
+        """A model by name, the default for none; raises UnknownModel."""
+        name = next(iter(self.names), "") if name in (None, "", DEFAULT_ALIAS, AUTO) else name
+        if name not in self._models:
+            raise UnknownModel(name or "", self.names)
+        return self._models[name]
 
     def get(self, name: str | None) -> Transcriber:
-        """A model by name, the default for none; raises UnknownModel."""
-        name = self.names[0] if name in (None, "", DEFAULT_ALIAS) else name
-        assert name is not None
-        if name not in self._by_name:
+        """A model that is in memory; raises UnknownModel, NotReady. It may be let go at any time: see `use`."""
+        model = self.model(name)
+        if model.tenure is None:
+            raise NotReady(model.name, model.state)
+        return model.tenure.transcriber
+
+    @asynccontextmanager
+    async def use(
+        self, name: str | None, options: Options | None = None, *, understanding: bool = False
+    ) -> AsyncIterator[Transcriber]:
+        """A model, loaded if it is not, and held while it is used. `auto` takes the one that fits the options. Raises
+        UnknownModel, UnsupportedParameter, NotReady, NoRoom, LoadFailed."""
+        while True:
+            wanted = self._chosen(options or Options(), understanding) if name == AUTO else self.model(name)
+            if wanted.is_open or self._is_starting:
+                break
+            await self._awake(wanted)
+        if wanted.tenure is None:
+            raise NotReady(wanted.name, wanted.state)
+        with wanted.tenure.lease() as transcriber:
+            yield transcriber
+
+    async def _awake(self, model: Model) -> None:
+        """Returns when the model is loaded, or may be by asking again."""
+        if self._draining:
+            raise Draining
+        try:
+            async with asyncio.timeout(self._patience_s):
+                if model.tenure and not model.loading:
+                    await model.tenure.open.wait()
+                else:
+                    await asyncio.shield(self._load(model))
+        except TimeoutError:
+            raise NotReady(model.name, model.state) from None
+        except asyncio.CancelledError:
+            if self._draining:
+                raise Draining from None
+            raise
+
+    def _chosen(self, options: Options, understanding: bool) -> Model:
+        """The narrowest model that honours the options: a specialist of the language that was named; without one,
+        whoever tells most languages apart."""
+        fit: list[tuple[int, Model]] = []
+        refusals: list[AuralError] = []
+        for model in self.models:
+            can = model.capabilities
+            if can is None:
+                refusals.append(NotReady(model.name, model.state))
+                continue
+            try:
+                can.check(options, model.name)
+                if understanding and not can.understanding:
+                    raise UnsupportedParameter("messages", "audio", model.name, "it transcribes, and answers nothing")
+            except UnsupportedParameter as refusal:
+                refusals.append(refusal)
+            else:
+                fit.append((_breadth(can, options), model))
+        if not fit:
+            raise next((one for one in refusals if isinstance(one, UnsupportedParameter)), None) or (
+                refusals[0] if refusals else UnknownModel(AUTO, self.names)
+            )
+        return min(fit, key=lambda one: one[0])[1]
+
+    async def load(self, name: str, table: Mapping[str, Any], *, evict: bool = True) -> Model:
+        """Add a model, or load one that was let go, and return when it is ready. Without `evict` no other model is let
+        go for it. Raises SettingsError, AlreadyLoaded, NoRoom, LoadFailed."""
+        if self._draining:
+            raise Draining
+        model = self._models.get(name)
+        if model and (model.tenure or model.loading):
+            raise AlreadyLoaded(name)
+        if model is None or table:
+            assert self._build is not None
+            model = self._build({"model": name, **table, "name": name})
+        self._models[name] = model
+        try:
+            await asyncio.shield(self._load(model, evict=evict))
+        except AuralError:
+            if self._models.get(name) is model and not model.capabilities:
+                del self._models[name]
+            raise
+        return model
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of service: what it was asked is answered, then its processes end. Raises UnknownModel."""
+        model = self._models.pop(name, None)
+        if model is None:
             raise UnknownModel(name, self.names)
-        return self._by_name[name]
+        if model.loading:
+            await asyncio.gather(asyncio.shield(model.loading), return_exceptions=True)
+        if model.tenure:
+            await model.tenure.is_freed(self._patience_s)
+        await self._let_go(model, "unloaded")
+
+    def _load(self, model: Model, *, evict: bool = True) -> asyncio.Task[None]:
+        """The task that loads it, one at a time."""
+        if model.loading is None:
+            model.loading = asyncio.create_task(self._loaded(model, evict), name=f"load {model.name}")
+            model.loading.add_done_callback(lambda task: _done(model, task))
+        return model.loading
+
+    async def _loaded(self, model: Model, evict: bool) -> None:
+        await model.ended()
+        prepared = await asyncio.get_running_loop().run_in_executor(self._weights, model.prepare)
+        await self._make_room(model, prepared.need_bytes, evict)
+        await model.begin(prepared)
+        try:
+            await self._make_room(model, model.memory_bytes, evict)  # now it is known
+        except NoRoom:
+            await model.end()
+            raise
+        log.info("model loaded", extra={"model": model.name, "memory_mb": model.memory_bytes >> 20})
+
+    async def _make_room(self, model: Model, need_bytes: int, evict: bool) -> None:
+        """Let models go, the one unused longest first, until this one fits; raises NoRoom."""
+        if not self._budget_bytes:
+            return
+        async with self._room:
+            while True:
+                others = [one for one in self.models if one is not model]
+                left_bytes = self._budget_bytes - sum(one.memory_bytes for one in others)
+                if need_bytes <= left_bytes:
+                    model.reserved_bytes = need_bytes
+                    return
+                if need_bytes > self._budget_bytes or not evict or not await self._evict(others):
+                    raise NoRoom(model.name, need_bytes, left_bytes)
+
+    async def _evict(self, models: Sequence[Model]) -> bool:
+        """Let one of the models go: one that nobody uses, else one whose users leave in time."""
+        loaded = [model for model in models if model.tenure and not model.loading]
+        for model in sorted(loaded, key=_staleness):
+            if model.tenure and await model.tenure.is_freed(self._patience_s / len(loaded)):
+                await self._let_go(model, "to make room")
+                return True
+        return False
+
+    async def _let_go(self, model: Model, why: str) -> None:
+        log.info("model let go", extra={"model": model.name, "why": why})
+        await model.end()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._sweep_s)
+            for model in self.models:
+                if model.is_idle:
+                    await self._let_go(model, "idle")
 
     async def start(self) -> None:
-        """Returns when every model is ready; raises LoadFailed."""
-        await asyncio.gather(*(transcriber.scheduler.start() for transcriber in self))
+        """Returns when every model is ready that there is room for; raises LoadFailed."""
+        if self._draining:
+            raise Draining
+        self._is_starting = True
+        try:
+            await asyncio.gather(*(self._start(model) for model in self.models))
+        finally:
+            self._is_starting = False
+        self._is_started = True
+        self._sweeper = asyncio.create_task(self._sweep(), name="idle models")
+
+    async def _start(self, model: Model) -> None:
+        try:
+            await asyncio.shield(self._load(model, evict=False))
+        except NoRoom as error:
+            log.warning("no room yet", extra={"model": model.name, "error": str(error)})
 
     async def stop(self) -> None:
-        await asyncio.gather(*(transcriber.scheduler.stop() for transcriber in self))
+        self._draining = True
+        tasks = [task for task in (self._sweeper, *(model.loading for model in self.models)) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(model.end() for model in self.models))
+        self._weights.shutdown(wait=False, cancel_futures=True)
+
+
+def _done(model: Model, task: asyncio.Task[None]) -> None:
+    model.loading, model.reserved_bytes = None, 0
+    if not task.cancelled():
+        task.exception()  # who asked for it has seen it
+
+
+def _staleness(model: Model) -> tuple[bool, float]:
+    assert model.tenure is not None
+    return bool(model.tenure.users), model.tenure.used_at
+
+
+def _breadth(can: Capabilities, options: Options) -> int:
+    return len(can.languages) if options.language else -len(can.languages)

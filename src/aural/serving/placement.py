@@ -50,13 +50,25 @@ def place(
 ) -> list[Placement]:
     """One placement per replica; 0 leaves the number to the rule above. Raises SettingsError for a GPU that is not
     there."""
-    if device == "cuda" and not machine.gpus:
-        raise SettingsError("expected a CUDA device for --device cuda, found none")
-    if machine.gpus and device != "cpu":
-        return [Placement("cuda", index % machine.gpus, threads or 1) for index in range(replicas or machine.gpus)]
+    kind, cards = _devices(machine, device)
+    if kind == "cuda":
+        return [Placement("cuda", cards[index % len(cards)], threads or 1) for index in range(replicas or len(cards))]
     affordable = int(machine.memory_bytes * MEMORY_SHARE // max(1, weights_bytes * BYTES_PER_WEIGHT_BYTE))
     count = replicas or max(1, min(machine.cores // (threads or 1), affordable))
     return [Placement("cpu", 0, threads or max(1, machine.cores // count))] * count
+
+
+def _devices(machine: Machine, device: str) -> tuple[str, list[int]]:
+    """The kind of device, and the cards of a GPU: `auto`, `cpu`, `cuda`, `cuda:0`, `cuda:0,2`."""
+    kind, _, listed = device.partition(":")
+    cards = listed.split(",") if listed else [str(card) for card in range(machine.gpus)]
+    if kind not in ("auto", "cpu", "cuda") or (listed and kind != "cuda") or not all(map(str.isdecimal, cards)):
+        raise SettingsError(f"expected a device of auto, cpu, cuda, cuda:0 or cuda:0,2; got {device!r}")
+    if kind == "cuda" and not machine.gpus:
+        raise SettingsError(f"expected a CUDA device for --device {device}, found none")
+    if missing := [card for card in cards if int(card) >= machine.gpus]:
+        raise SettingsError(f"expected CUDA devices below {machine.gpus}, got {', '.join(missing)}")
+    return ("cuda" if machine.gpus and kind != "cpu" else "cpu"), [int(card) for card in cards]
 
 
 def _cores(cpu_max: str) -> int:

@@ -104,6 +104,10 @@ class Scheduler:
         return sum(replica.rtfx for replica in self.replicas if replica.state is State.READY)
 
     @property
+    def memory_bytes(self) -> int:
+        return sum(replica.memory_bytes for replica in self.replicas)
+
+    @property
     def queue_audio_s(self) -> float:
         return _audio_s(self._jobs.values())
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from aural.engines.base import Capabilities, ModelSpec
 from aural.errors import LoadFailed
@@ -124,6 +125,11 @@ class Replica:
     def pid(self) -> int | None:
         return self._worker.process.pid if self._worker else None
 
+    @property
+    def memory_bytes(self) -> int:
+        """What its process holds; 0 on a GPU, whose memory it does not show."""
+        return resident_bytes(self.pid) if self.pid and self.spec.device == "cpu" else 0
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._supervise(), name=f"replica {self.spec.name}")
 
@@ -233,6 +239,15 @@ class Replica:
 def _is_broken(heard: Heard) -> bool:
     """Whether the engine failed on every clip: theirs may be the fault, or its own."""
     return all(isinstance(result, Mishap) for result in heard.results)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process; 0 when it is gone."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except OSError:
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def worker_environment(spec: ModelSpec) -> dict[str, str]:

@@ -1,0 +1,135 @@
+"""One model that is served: loaded, or let go until somebody asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from aural.engines.base import Capabilities
+from aural.serving.transcriber import Transcriber
+
+UNLOADED = "unloaded"
+"""The state of a model whose processes have ended. Asking for it loads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model whose weights are here and whose processes are not started yet."""
+
+    transcriber: Transcriber
+    need_bytes: int = 0
+    """Memory that it will take, estimated from its weights; 0 when nobody knows."""
+
+
+@dataclass(slots=True)
+class Tenure:
+    """The time in which a model is in memory, and who uses it."""
+
+    transcriber: Transcriber
+    memory_bytes: int
+    users: int = 0
+    used_at: float = field(default_factory=time.monotonic)
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while nobody uses it."""
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while it takes new users; others wait whether it goes or stays."""
+
+    def __post_init__(self) -> None:
+        self.free.set()
+        self.open.set()
+
+    @contextmanager
+    def lease(self) -> Iterator[Transcriber]:
+        """While somebody has a lease the model is not let go."""
+        self.users += 1
+        self.free.clear()
+        try:
+            yield self.transcriber
+        finally:
+            self.users -= 1
+            self.used_at = time.monotonic()
+            if not self.users:
+                self.free.set()
+
+    async def is_freed(self, patience_s: float) -> bool:
+        """Take no new users and wait for the present ones. If they do not go in time, take new ones again."""
+        self.open.clear()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.free.wait()
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            if self.users:
+                self.open.set()
+
+
+class Model:
+    """A name, the way to load it, and the processes while it is loaded."""
+
+    def __init__(self, name: str, prepare: Callable[[], Prepared], *, source: str = "", idle_s: float = 0.0) -> None:
+        """`prepare` may block and download; it raises LoadFailed. `idle_s` of 0 never lets the model go by itself."""
+        self.name = name
+        self.prepare = prepare
+        self.source = source
+        """For people: where the weights come from."""
+        self.idle_s = idle_s
+        self.tenure: Tenure | None = None
+        self.capabilities: Capabilities | None = None
+        """What it could do when it was loaded last; None before."""
+        self.reserved_bytes = 0
+        """Memory that is kept for it while it is being loaded."""
+        self.loading: asyncio.Task[None] | None = None
+        self.ending: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> str:
+        if self.tenure:
+            return self.tenure.transcriber.scheduler.state.value
+        return "starting" if self.loading else UNLOADED
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.tenure.memory_bytes if self.tenure else self.reserved_bytes
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes users now."""
+        return self.tenure is not None and self.loading is None and self.tenure.open.is_set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has gone unused for as long as it may."""
+        tenure = self.tenure
+        if tenure is None or self.loading or not self.idle_s or tenure.users:
+            return False
+        return time.monotonic() - tenure.used_at > self.idle_s
+
+    async def begin(self, prepared: Prepared) -> None:
+        """Start the processes; they are gone again if that fails. Raises LoadFailed, Draining."""
+        self.tenure = tenure = Tenure(prepared.transcriber, prepared.need_bytes)
+        scheduler = prepared.transcriber.scheduler
+        try:
+            await scheduler.start()
+        except BaseException:
+            await self.end()
+            raise
+        self.capabilities = scheduler.capabilities
+        tenure.memory_bytes = scheduler.memory_bytes or tenure.memory_bytes
+
+    async def end(self) -> None:
+        """End the processes, so that all of their memory returns. Whoever still waits for them is refused."""
+        if self.tenure:
+            tenure, self.tenure = self.tenure, None
+            self.ending = asyncio.create_task(tenure.transcriber.scheduler.stop())
+            tenure.open.set()
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Returns when the processes of its last time are gone."""
+        if self.ending:
+            await asyncio.shield(self.ending)

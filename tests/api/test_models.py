@@ -1,0 +1,113 @@
+"""Models loaded and unloaded over HTTP while the server runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.api.wire import exchange, form, request, speech
+from tests.conftest import Server, serving
+
+ADMIN = "boss"
+
+
+@pytest.fixture(scope="module")
+def managed() -> Iterator[Server]:
+    with serving("--model", "fake", "--replicas", "1", "--admin-key", ADMIN, "--memory-gb", "4") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def behind_sagemaker() -> Iterator[Server]:
+    with serving("--replicas", "1", "--memory-gb", "0.5", SAGEMAKER_MULTI_MODEL="true") as server:
+        yield server
+
+
+def ask(server: Server, method: str, path: str, table: object = None, key: str = ADMIN) -> tuple[int, Any]:
+    body = b"" if table is None else json.dumps(table).encode()
+    reply = exchange(server.url, request(path, body, method, Authorization=f"Bearer {key}"))
+    return reply.status, reply.json if reply.body else None
+
+
+def heard(server: Server, model: str) -> tuple[int, str]:
+    body, kind = form(speech("hello"), model=model)
+    reply = exchange(server.url, request("/v1/audio/transcriptions", body, Content_Type=kind))
+    return reply.status, reply.json.get("text") or reply.error["code"]
+
+
+def test_what_a_model_says_of_itself(managed: Server) -> None:
+    [model] = [one for one in json.loads(managed.get("/v1/models")[1])["data"] if one["id"] == "fake"]
+    assert (model["state"], model["device"], model["replicas"]) == ("ready", "cpu", 1)
+    assert model["memory_mb"] > 10
+    can = model["capabilities"]
+    assert can["languages"] == ["en"]
+    assert can["longest_audio_s"] == 4 * 3600
+    no = ("words", "prompt", "hotwords", "translate", "understanding")
+    assert {name: can[name] for name in (*no, "streaming")} == {**dict.fromkeys(no, False), "streaming": True}
+    assert json.loads(managed.get("/v1/models/fake")[1]) == model
+
+
+def test_loaded_used_and_unloaded(managed: Server) -> None:
+    assert heard(managed, "second") == (404, "model_not_found")
+    status, model = ask(managed, "POST", "/v1/models/second", {"model": "fake", "replicas": 2})
+    assert (status, model["id"], model["state"], model["replicas"]) == (201, "second", "ready", 2)
+    assert heard(managed, "second") == (200, "hello")
+    workers = [psutil.Process(one["pid"]) for one in managed.health()["models"][1]["replicas"]]
+    status, error = ask(managed, "POST", "/v1/models/second")
+    assert (status, error["error"]["code"]) == (409, "already_loaded")
+    assert ask(managed, "DELETE", "/v1/models/second")[0] == 200
+    assert not any(worker.is_running() for worker in workers)
+    assert ask(managed, "DELETE", "/v1/models/second")[0] == 404
+    assert heard(managed, "second") == (404, "model_not_found")
+    assert heard(managed, "auto") == (200, "hello")
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "status", "part"),
+    [
+        ("x", {"model": "whisper-nine"}, 400, "whisper-nine"),
+        ("x", {"model": "fake", "replica": 2}, 400, "'replica'"),
+        ("x", {"model": "fake", "replicas": "many"}, 400, "replicas as int"),
+        ("x", [], 400, "a JSON object"),
+        ("x", {"model": "fake", "device": "cuda"}, 400, "found none"),
+        ("fake", {}, 409, "loaded already"),
+    ],
+)
+def test_what_cannot_be_loaded(managed: Server, name: str, table: object, status: int, part: str) -> None:
+    got, error = ask(managed, "POST", f"/v1/models/{name}", table)
+    assert (got, part in error["error"]["message"]) == (status, True), error
+    assert [one["id"] for one in json.loads(managed.get("/v1/models")[1])["data"]] == ["fake"]
+    assert managed.get("/ping")[0] == 200
+
+
+def test_models_are_managed_with_the_admin_key(managed: Server, fake: Server) -> None:
+    for method, path in (("POST", "/v1/models/x"), ("DELETE", "/v1/models/fake"), ("GET", "/models")):
+        assert ask(managed, method, path, key="wrong")[0] == 401
+        assert ask(fake, method, path)[0] == 403
+
+
+def test_sagemakers_multi_model_routes(behind_sagemaker: Server, tmp_path: Path) -> None:
+    server = behind_sagemaker
+    assert ask(server, "GET", "/models") == (200, {"models": []})
+    folder = tmp_path / "model"
+    folder.mkdir()
+    order = {"model_name": "one", "url": "fake"}
+    assert ask(server, "POST", "/models", order)[0] == 200
+    assert ask(server, "POST", "/models", order)[0] == 409
+    assert ask(server, "GET", "/models/one") == (200, {"modelName": "one", "modelUrl": "none needed"})
+    assert ask(server, "GET", "/models/two")[0] == 404
+    assert ask(server, "POST", "/models", {"model_name": "two"})[0] == 400
+    (folder / "model.bin").write_bytes(b"\0" * (150 << 20))
+    assert ask(server, "POST", "/models", {"model_name": "two", "url": str(folder)})[0] == 507
+    reply = exchange(server.url, request("/models/one/invoke", speech("hello"), Content_Type="audio/wav"))
+    assert (reply.status, reply.json["text"]) == (200, "hello")
+    reply = exchange(server.url, request("/models/two/invoke", speech("hello"), Content_Type="audio/wav"))
+    assert reply.status == 404
+    assert ask(server, "DELETE", "/models/one")[0] == 200
+    assert ask(server, "DELETE", "/models/one")[0] == 404
+    assert ask(server, "GET", "/models") == (200, {"models": []})
