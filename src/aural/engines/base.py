@@ -17,6 +17,7 @@ from aural.types import Clip, Options, Task, Timestamps, Transcript
 
 FAMILIES = {
     "whisper": "aural.engines.whisper:load",
+    "parakeet": "aural.engines.parakeet:load",
     "fake": "aural.engines.fake:load",
 }
 """Model family → the function that loads one, as `module:name`, imported only in the worker that needs it."""

@@ -1,0 +1,155 @@
+"""NVIDIA's Parakeet and other NeMo models, CTC, RNN-T and TDT, through ONNX Runtime: clips of many callers together.
+
+The files are those that the onnx-asr project publishes and reads: `vocab.txt`, `config.json`, and either `model.onnx`
+(CTC) or `encoder-model.onnx` with `decoder_joint-model.onnx` (RNN-T and TDT), each perhaps with `.int8` or `.fp16` in
+its name. docs/parakeet.md has the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from aural.engines import guard
+from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.parakeet_decoder import Floats, Hypothesis, Ints
+from aural.engines.parakeet_features import HOP, log_mel, stack
+from aural.engines.parakeet_network import Config, CtcModel, TransducerModel, read_config, weights_files
+from aural.engines.parakeet_text import Spoken, Vocabulary, read_vocabulary, sentences, spell
+from aural.errors import LoadFailed
+from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
+
+SHORTEST_CLIP = SAMPLE_RATE // 10
+LONGEST_CLIP = 30 * SAMPLE_RATE
+ALIKE = 0.75
+"""On a CPU clips are encoded together that are at least so long as the longest of them: padding costs full price there,
+and a batch gains little. A GPU takes them all."""
+
+EUROPEAN = tuple("bg cs da de el en es et fi fr hr hu it lt lv mt nl pl pt ro ru sk sl sv uk".split())
+"""The languages of parakeet-tdt-0.6b-v3."""
+MULTILINGUAL_MARK = "de"
+"""A vocabulary with a control token for this language is that of a multilingual model."""
+
+
+class Model(Protocol):
+    """A loaded network of either kind."""
+
+    def encode(self, features: Floats, lengths: Ints) -> tuple[Floats, Ints]:
+        """Features (clips, bands, frames) → encoded frames (clips, frames, dim) and how many of them count."""
+        ...
+
+    def decode(self, encoded: Floats, lengths: Ints) -> list[Hypothesis]: ...
+
+
+def load(spec: ModelSpec) -> ParakeetEngine:
+    """Load a folder in onnx-asr's layout; raises LoadFailed."""
+    if spec.folder is None:
+        raise LoadFailed(f"{spec.name}: expected a folder of weights, got none")
+    config = read_config(spec.folder / "config.json")
+    vocabulary = read_vocabulary(spec.folder / "vocab.txt")
+    files = weights_files(spec)
+    try:
+        model: Model = (
+            CtcModel(spec, files["model"], config, vocabulary.blank)
+            if "model" in files
+            else TransducerModel(spec, files, config, len(vocabulary), vocabulary.blank)
+        )
+    except LoadFailed:
+        raise
+    except Exception as error:
+        raise LoadFailed(f"{spec.name}: {spec.folder} could not be loaded: {error}") from error
+    return ParakeetEngine(spec, model, vocabulary, config)
+
+
+class ParakeetEngine:
+    """One NeMo model on one device. See `aural.engines.base.Engine`."""
+
+    def __init__(self, spec: ModelSpec, model: Model, vocabulary: Vocabulary, config: Config) -> None:
+        self._model = model
+        self._vocabulary = vocabulary
+        self._bands = config.bands
+        self._frame_samples = HOP * config.subsampling
+        self._alike = ALIKE if spec.device == "cpu" else 0.0
+        languages = config.languages or (EUROPEAN if MULTILINGUAL_MARK in vocabulary.languages else ("en",))
+        self._capabilities = Capabilities(
+            languages=languages, longest_clip=LONGEST_CLIP, timestamps=tuple(Timestamps)
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        """See `aural.engines.base.Engine.transcribe`."""
+        audible = [i for i, clip in enumerate(clips) if len(clip) >= SHORTEST_CLIP]
+        heard = dict(zip(audible, self._hear([clips[i].samples for i in audible]), strict=True))
+        return [self._transcript(clip, heard.get(i)) for i, clip in enumerate(clips)]
+
+    def _hear(self, audios: Sequence[Samples]) -> list[Hypothesis]:
+        """Encode clips of like length together, then decode all of them together."""
+        encoded: list[Floats] = [np.empty((0, 0), np.float32)] * len(audios)
+        features = [log_mel(samples, self._bands) for samples in audios]
+        for group in _alike_in_length([one.shape[1] for one in features], self._alike):
+            outputs, lengths = self._model.encode(*stack([features[i] for i in group]))
+            for i, output, length in zip(group, outputs, lengths.tolist(), strict=True):
+                encoded[i] = output[:length]
+        if not encoded:
+            return []
+        return self._model.decode(*_padded(encoded))
+
+    def _transcript(self, clip: Clip, heard: Hypothesis | None) -> Transcript:
+        language = clip.options.language or self._capabilities.languages[0]
+        if heard is None:
+            return Transcript((), (Suppressed(0, len(clip), Reason.NO_SPEECH),), language)
+        spoken = spell(heard, self._vocabulary, self._frame_samples, len(clip))
+        text = "".join(one.word.text for one in spoken)
+        reason = Reason.NO_SPEECH if not spoken else guard.suppression(_evidence(text, heard, len(clip)))
+        if reason is not None:
+            return Transcript((), (Suppressed(0, len(clip), reason, text.strip()),), language)
+        with_words = clip.options.timestamps is Timestamps.WORD
+        return Transcript(tuple(_segment(sentence, with_words) for sentence in sentences(spoken)), (), language)
+
+
+def _evidence(text: str, heard: Hypothesis, clip_samples: int) -> guard.Evidence:
+    return guard.Evidence(
+        text=text,
+        tokens=len(heard.tokens),
+        avg_logprob=float(np.mean(heard.logprobs)),
+        no_speech_prob=0.0,
+        duration_s=clip_samples / SAMPLE_RATE,
+    )
+
+
+def _segment(sentence: Sequence[Spoken], with_words: bool) -> Segment:
+    text = "".join(one.word.text for one in sentence)
+    return Segment(
+        text=text,
+        start=sentence[0].word.start,
+        end=sentence[-1].word.end,
+        avg_logprob=float(np.mean([logprob for one in sentence for logprob in one.logprobs])),
+        compression_ratio=guard.compression_ratio(text),
+        tokens=tuple(token for one in sentence for token in one.tokens),
+        words=tuple(one.word for one in sentence) if with_words else (),
+    )
+
+
+def _alike_in_length(lengths: Sequence[int], share: float) -> Iterator[list[int]]:
+    """Indices in groups, the longest first; in each all are at least `share` of its longest."""
+    group: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if group and lengths[i] < share * lengths[group[0]]:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+def _padded(encoded: Sequence[Floats]) -> tuple[Floats, Ints]:
+    lengths = np.array([len(one) for one in encoded], np.int64)
+    batch = np.zeros((len(encoded), int(lengths.max()), encoded[0].shape[1]), np.float32)
+    for row, one in zip(batch, encoded, strict=True):
+        row[: len(one)] = one
+    return batch, lengths

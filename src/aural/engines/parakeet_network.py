@@ -1,0 +1,207 @@
+"""The networks of NeMo's models in ONNX Runtime: which files, on which device, with which inputs and outputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from aural.engines.base import ModelSpec
+from aural.engines.parakeet_decoder import (
+    Floats,
+    Hypothesis,
+    Ints,
+    Network,
+    State,
+    decode_ctc,
+    decode_transducer,
+)
+from aural.engines.weights import cache_folder
+from aural.errors import LoadFailed
+
+SUFFIXES: Final = {"float32": "", "int8": ".int8", "float16": ".fp16"}
+"""Compute type → what the file names have before `.onnx`."""
+PREFERENCES: Final = {"cpu": ("int8", "float32", "float16"), "cuda": ("float16", "float32", "int8")}
+_STEMS: Final = {"encoder": "encoder-model", "decoder_joint": "decoder_joint-model"}
+_NUMPY_TYPES: Final = {
+    **{"tensor(float)": np.float32, "tensor(float16)": np.float16},
+    **{"tensor(int32)": np.int32, "tensor(int64)": np.int64},
+}
+_TENSORRT_SHAPES: Final = {"min": (1, 8), "opt": (8, 1000), "max": (32, 3000)}
+"""Clips and feature frames that TensorRT prepares its engine for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What config.json says, with the defaults of onnx-asr; `languages` is our own addition."""
+
+    bands: int = 80
+    """Of the log-mel features."""
+    subsampling: int = 8
+    """Feature frames per encoder frame."""
+    max_tokens_per_frame: int = 10
+    languages: tuple[str, ...] = ()
+    """ISO 639-1 codes; empty leaves it to the vocabulary."""
+
+
+def read_config(path: Path) -> Config:
+    """Raises LoadFailed."""
+    if not path.is_file():
+        return Config()
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+        return Config(
+            int(given.get("features_size", 80)),
+            int(given.get("subsampling_factor", 8)),
+            int(given.get("max_tokens_per_step", 10)),
+            tuple(map(str, given.get("languages", ()))),
+        )
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise LoadFailed(f"{path}: expected a JSON object with the model's sizes: {error}") from error
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder has the files of a NeMo export."""
+    return (folder / "vocab.txt").is_file() and any(_found(folder, suffix) for suffix in SUFFIXES.values())
+
+
+def weights_files(spec: ModelSpec) -> dict[str, Path]:
+    """`model`, or `encoder` and `decoder_joint`, of the compute type asked for; `auto` takes the best there is for the
+    device. Raises LoadFailed."""
+    assert spec.folder is not None
+    preferred = PREFERENCES["cpu" if spec.device == "cpu" else "cuda"]
+    wanted = preferred if spec.compute_type == "auto" else (spec.compute_type,)
+    for compute_type in wanted:
+        files = _found(spec.folder, SUFFIXES.get(compute_type, f".{compute_type}"))
+        if files:
+            return files
+    raise LoadFailed(
+        f"{spec.name}: expected model.onnx, or encoder-model.onnx and decoder_joint-model.onnx, in {spec.folder}, "
+        f"as {' or '.join(wanted)}; found none"
+    )
+
+
+def _found(folder: Path, suffix: str) -> dict[str, Path]:
+    pair = {key: folder / f"{stem}{suffix}.onnx" for key, stem in _STEMS.items()}
+    if all(path.is_file() for path in pair.values()):
+        return pair
+    single = folder / f"model{suffix}.onnx"
+    return {"model": single} if single.is_file() else {}
+
+
+class CtcModel:
+    """An encoder with a linear layer over the vocabulary."""
+
+    def __init__(self, spec: ModelSpec, path: Path, config: Config, blank: int) -> None:
+        self._session = _Session(spec, path, config.bands)
+        self._blank = blank
+        self._subsampling = config.subsampling
+
+    def encode(self, features: Floats, lengths: Ints) -> tuple[Floats, Ints]:
+        [logprobs] = self._session.run(["logprobs"], {"audio_signal": features, "length": lengths})
+        return logprobs, (lengths - 1) // self._subsampling + 1
+
+    def decode(self, encoded: Floats, lengths: Ints) -> list[Hypothesis]:
+        return decode_ctc(encoded, lengths, self._blank)
+
+
+class TransducerModel:
+    """An encoder, and a prediction and joint network in one file."""
+
+    def __init__(
+        self, spec: ModelSpec, files: dict[str, Path], config: Config, vocabulary: int, blank: int
+    ) -> None:
+        self._encoder = _Session(spec, files["encoder"], config.bands)
+        self._joint = _Session(spec, files["decoder_joint"])
+        self.network = Network(self._step, self._start, vocabulary, blank, config.max_tokens_per_frame)
+
+    def encode(self, features: Floats, lengths: Ints) -> tuple[Floats, Ints]:
+        outputs, counts = self._encoder.run(
+            ["outputs", "encoded_lengths"], {"audio_signal": features, "length": lengths}
+        )
+        return outputs.transpose(0, 2, 1), np.minimum(counts, outputs.shape[2])
+
+    def decode(self, encoded: Floats, lengths: Ints) -> list[Hypothesis]:
+        return decode_transducer(self.network, encoded, lengths)
+
+    def _start(self, count: int) -> State:
+        first, second = (self._joint.shape(f"input_states_{i}") for i in (1, 2))
+        return (np.zeros((first[0], count, first[2]), np.float32), np.zeros((second[0], count, second[2]), np.float32))
+
+    def _step(self, frames: Floats, tokens: Ints, state: State) -> tuple[Floats, State]:
+        inputs = {
+            "encoder_outputs": frames,
+            "targets": tokens[:, None],
+            "target_length": np.ones(len(tokens), np.int32),
+            "input_states_1": state[0],
+            "input_states_2": state[1],
+        }
+        logits, first, second = self._joint.run(["outputs", "output_states_1", "output_states_2"], inputs)
+        return logits[:, :, 0], (first, second)
+
+
+class _Session:
+    """An ONNX Runtime session that takes arrays in whatever type its file wants and gives float32."""
+
+    def __init__(self, spec: ModelSpec, path: Path, bands: int = 0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = spec.threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers(spec, bands))
+        if spec.device != "cpu" and self._session.get_providers()[0] == "CPUExecutionProvider":
+            raise LoadFailed(f"{spec.name}: expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
+        self._inputs = {one.name: one for one in self._session.get_inputs()}
+        self._types = {name: _NUMPY_TYPES[one.type] for name, one in self._inputs.items()}
+        self._is_half = np.float16 in self._types.values()
+
+    def shape(self, name: str) -> list[Any]:
+        shape: list[Any] = self._inputs[name].shape
+        return shape
+
+    def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
+        types = self._types
+        got: list[Any] = self._session.run(
+            outputs, {name: value.astype(types[name], copy=False) for name, value in inputs.items()}
+        )
+        return [_full(one) for one in got] if self._is_half else got
+
+
+def _full(array: Any) -> Any:
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _providers(spec: ModelSpec, bands: int) -> list[Any]:
+    """ONNX Runtime's execution providers for a device, the fallback last; TensorRT for encoders alone (they have
+    `bands` of features), because the joint network is asked for many shapes. Raises LoadFailed."""
+    if spec.device == "cpu":
+        return ["CPUExecutionProvider"]
+    cuda = ("CUDAExecutionProvider", {"device_id": spec.device_index})
+    chosen = [cuda, "CPUExecutionProvider"]
+    wanted = "CUDAExecutionProvider"
+    if spec.device == "tensorrt" and bands:
+        wanted = "TensorrtExecutionProvider"
+        chosen = [(wanted, _tensorrt_options(spec, bands)), *chosen]
+    if wanted not in onnxruntime.get_available_providers():
+        raise LoadFailed(f"{spec.name}: expected onnxruntime-gpu for {spec.device}, this ONNX Runtime lacks {wanted}")
+    return chosen
+
+
+def _tensorrt_options(spec: ModelSpec, bands: int) -> dict[str, Any]:
+    cache = cache_folder() / "tensorrt" / spec.name
+    cache.mkdir(parents=True, exist_ok=True)
+    return {
+        "device_id": spec.device_index,
+        "trt_fp16_enable": spec.compute_type in ("auto", "float16"),
+        "trt_engine_cache_enable": True,
+        "trt_engine_cache_path": str(cache),
+        **{f"trt_profile_{edge}_shapes": _shapes(bands, *shape) for edge, shape in _TENSORRT_SHAPES.items()},
+    }
+
+
+def _shapes(bands: int, clips: int, frames: int) -> str:
+    return f"audio_signal:{clips}x{bands}x{frames},length:{clips}"
