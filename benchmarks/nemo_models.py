@@ -48,7 +48,7 @@ SIZES = {
     "parakeet": Size(bands=128, dim=1024, layers=0, units=640, tokens=1024),
     "parakeet-v3": Size(bands=128, dim=1024, layers=0, units=640, tokens=8192),
 }
-"""The decoders of the last two are as large as those of parakeet-tdt-0.6b-v2 and v3; their encoders are mere stand-ins."""
+"""The last two have decoders as large as those of parakeet-tdt-0.6b-v2 and v3; their encoders are mere stand-ins."""
 SHARPNESS = 4.0
 BLANK_TDT, BLANK_RNNT = 0.5, 0.8
 KERNEL = 5
@@ -81,11 +81,17 @@ class Graph:
         return str(self.add("Conv", x, kernel, bias, **attributes))
 
     def save(self, path: Path, inputs: Mapping[str, tuple[int, list[Any]]], outputs: Mapping[str, Any]) -> None:
-        ends = [[helper.make_tensor_value_info(name, *kind) for name, kind in side.items()] for side in (inputs, outputs)]
+        ends = [
+            [helper.make_tensor_value_info(name, *kind) for name, kind in side.items()] for side in (inputs, outputs)
+        ]
         graph = helper.make_graph(self.nodes, path.stem, *ends, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
         onnx.checker.check_model(model)
         onnx.save(model, str(path))
+
+
+def _ends(kinds: Mapping[str, tuple[int, list[Any]]]) -> list[onnx.ValueInfoProto]:
+    return [helper.make_tensor_value_info(name, *kind) for name, kind in kinds.items()]
 
 
 def random_weights(size: Size, seed: int, *, durations: int = DURATIONS) -> Weights:
@@ -144,8 +150,8 @@ def pieces(count: int) -> list[str]:
     """Made-up SentencePiece pieces: of letters, half of them beginning a word, and some punctuation."""
     letters = "abcdefghijklmnopqrstuvwxyz"
     marks = ["\u2581", ".", ",", "?"]
-    named = [letters[i % 26] + letters[i // 26 % 26] * (i // 26 > 0) + letters[i // 676] * (i > 675) for i in range(count)]
-    return [*marks, *(("\u2581" if i % 2 else "") + name for i, name in enumerate(named))][:count]
+    names = [letters[i % 26] + (letters[i // 26 % 26] + letters[i // 676 % 26]) * (i >= 26) for i in range(count)]
+    return [*marks, *(("\u2581" if i % 2 else "") + name for i, name in enumerate(names))][:count]
 
 
 def _frames(graph: Graph, weights: Weights) -> tuple[str, str]:
@@ -236,7 +242,8 @@ def _lstm(graph: Graph, x: str, weights: Weights, layer: int, units: int) -> tup
     """One layer over (tokens, batch, units), gates in ONNX's order: input, output, forget, cell."""
     first, last = graph.constant([layer]), graph.constant([layer + 1])
     hidden, cell = (graph.add("Slice", f"input_states_{i}", first, last) for i in (1, 2))
-    kernel, recurrent = (graph.constant(weights[f"lstm{layer}.{part}"][None], np.float32) for part in ("input", "hidden"))
+    parts = (weights[f"lstm{layer}.{part}"][None] for part in ("input", "hidden"))
+    kernel, recurrent = (graph.constant(part, np.float32) for part in parts)
     bias = np.concatenate([weights[f"lstm{layer}.bias"], np.zeros(4 * units)])[None]
     inputs = (x, kernel, recurrent, graph.constant(bias, np.float32), "", hidden, cell)
     y, hidden, cell = graph.add("LSTM", *inputs, outputs=3, hidden_size=units)

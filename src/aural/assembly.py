@@ -70,7 +70,7 @@ def model_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[M
             sha256=card.sha256,
             device=placement.device,
             device_index=placement.device_index,
-            compute_type=_compute_type(asked, placement),
+            compute_type=_compute_type(asked, card, placement),
             threads=placement.threads,
             fitted_windows=_fitted(asked, card),
         )
@@ -78,8 +78,8 @@ def model_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[M
     ]
 
 
-def _compute_type(asked: ModelSettings, placement: Placement) -> str:
-    if asked.compute_type != "auto":
+def _compute_type(asked: ModelSettings, card: Card, placement: Placement) -> str:
+    if asked.compute_type != "auto" or card.family != "whisper":
         return asked.compute_type
     return "float16" if placement.device == "cuda" else "int8"
 

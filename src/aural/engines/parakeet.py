@@ -27,7 +27,10 @@ ALIKE = 0.75
 """On a CPU clips are encoded together that are at least so long as the longest of them: padding costs full price there,
 and a batch gains little. A GPU takes them all."""
 
-EUROPEAN = tuple("bg cs da de el en es et fi fr hr hu it lt lv mt nl pl pt ro ru sk sl sv uk".split())
+EUROPEAN = (
+    *("bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "hr", "hu", "it"),
+    *("lt", "lv", "mt", "nl", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "uk"),
+)
 """The languages of parakeet-tdt-0.6b-v3."""
 MULTILINGUAL_MARK = "de"
 """A vocabulary with a control token for this language is that of a multilingual model."""
@@ -73,9 +76,7 @@ class ParakeetEngine:
         self._frame_samples = HOP * config.subsampling
         self._alike = ALIKE if spec.device == "cpu" else 0.0
         languages = config.languages or (EUROPEAN if MULTILINGUAL_MARK in vocabulary.languages else ("en",))
-        self._capabilities = Capabilities(
-            languages=languages, longest_clip=LONGEST_CLIP, timestamps=tuple(Timestamps)
-        )
+        self._capabilities = Capabilities(languages=languages, longest_clip=LONGEST_CLIP, timestamps=tuple(Timestamps))
 
     @property
     def capabilities(self) -> Capabilities:

@@ -112,9 +112,7 @@ class CtcModel:
 class TransducerModel:
     """An encoder, and a prediction and joint network in one file."""
 
-    def __init__(
-        self, spec: ModelSpec, files: dict[str, Path], config: Config, vocabulary: int, blank: int
-    ) -> None:
+    def __init__(self, spec: ModelSpec, files: dict[str, Path], config: Config, vocabulary: int, blank: int) -> None:
         self._encoder = _Session(spec, files["encoder"], config.bands)
         self._joint = _Session(spec, files["decoder_joint"])
         self.network = Network(self._step, self._start, vocabulary, blank, config.max_tokens_per_frame)

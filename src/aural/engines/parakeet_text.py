@@ -16,7 +16,7 @@ from aural.types import SAMPLE_RATE, Word
 BLANK = "<blk>"
 WORD_BEGINS = "\u2581"
 """SentencePiece's mark of a space."""
-OPENING_MARKS = frozenset("\"“„«‘([{¿¡#$€£&@+<")
+OPENING_MARKS = frozenset('"“„«‘([{¿¡#$€£&@+<')
 """A space before these stays; before other marks a tokenizer's space is dropped."""
 SENTENCE_ENDS = re.compile(r"[.?!…]$")
 PAUSE_SAMPLES = SAMPLE_RATE
@@ -86,11 +86,13 @@ def spell(heard: Hypothesis, vocabulary: Vocabulary, frame_samples: int, clip_sa
 def sentences(spoken: Sequence[Spoken]) -> Iterator[list[Spoken]]:
     """Words up to a full stop, a question or exclamation mark, or a pause."""
     sentence: list[Spoken] = []
-    for word, following in zip(spoken, [*spoken[1:], None], strict=True):
-        sentence.append(word)
-        if following is None or (_ends(word.word, following.word) and following.word.start > sentence[0].word.start):
+    for one in spoken:
+        if sentence and _ends(sentence[-1].word, one.word) and one.word.start > sentence[0].word.start:
             yield sentence
             sentence = []
+        sentence.append(one)
+    if sentence:
+        yield sentence
 
 
 def _ends(word: Word, following: Word) -> bool:

@@ -1,0 +1,289 @@
+"""NeMo models: the same text, tokens and times as onnx-asr from the same files, one by one and together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import onnx_asr
+import pytest
+from onnx_asr.preprocessors.numpy_preprocessor import NemoPreprocessorNumpy
+from onnx_asr.preprocessors.preprocessor import OnnxPreprocessor
+
+from aural.audio.decode import decode
+from aural.engines import base, catalog
+from aural.engines.base import ModelSpec
+from aural.engines.parakeet import ParakeetEngine, _alike_in_length
+from aural.engines.parakeet_decoder import Hypothesis, Network, decode_ctc, decode_transducer
+from aural.engines.parakeet_features import log_mel, stack
+from aural.engines.parakeet_text import Vocabulary, read_vocabulary, sentences, spell
+from aural.errors import LoadFailed, SettingsError
+from aural.types import SAMPLE_RATE, Options, Samples
+from benchmarks.nemo_models import write_random
+from tests.conftest import DATA, recordings
+from tests.engines.ears import noise
+
+KINDS = ("ctc", "rnnt", "tdt")
+CPU = ["CPUExecutionProvider"]
+FRAME_S = 0.08
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """A small model of each kind with random weights."""
+    place = tmp_path_factory.mktemp("nemo")
+    return {kind: write_random(place / kind, kind) for kind in KINDS}
+
+
+@pytest.fixture(scope="session")
+def audios() -> list[Samples]:
+    """Speech of several lengths."""
+    heard = [decode(clip.bytes, limit_s=60).samples for clip in recordings(DATA) if clip.text]
+    return [*heard, heard[0][: SAMPLE_RATE // 5], noise(0.1, 0.5), noise(0.1, 1.01)]
+
+
+def engine(folder: Path, **changes: object) -> ParakeetEngine:
+    loaded = base.load(replace(ModelSpec("nemo", "parakeet", folder, compute_type="auto"), **changes))
+    assert isinstance(loaded, ParakeetEngine)
+    return loaded
+
+
+def text_of(ours: ParakeetEngine, heard: Hypothesis) -> str:
+    spoken = spell(heard, ours._vocabulary, 1280, 10**9)
+    return "".join(one.word.text for one in spoken).strip()
+
+
+@pytest.mark.parametrize("bands", [80, 128])
+def test_features_are_those_of_onnx_asr(audios, bands):
+    """Of its numpy or its ONNX implementation, whose own rounding sets them further apart than that."""
+    theirs = [NemoPreprocessorNumpy(f"nemo{bands}"), OnnxPreprocessor(f"nemo{bands}", {"providers": CPU})]
+    expected = [one(*_side_by_side(audios)) for one in theirs]
+    ours, lengths = stack([log_mel(samples, bands) for samples in audios])
+    for row, length in enumerate(lengths.tolist()):
+        assert [lengths[row] for _, lengths in expected] == [length] * 2
+        apart = [np.abs(ours[row, :, :length] - features[row, :, :length]) for features, _ in expected]
+        assert np.minimum(*apart).max() < 1e-4
+        assert not ours[row, :, length:].any()
+
+
+def _side_by_side(audios: list[Samples]) -> tuple[Samples, np.ndarray]:
+    batch = np.zeros((len(audios), max(map(len, audios))), np.float32)
+    for row, samples in zip(batch, audios, strict=True):
+        row[: len(samples)] = samples
+    return batch, np.array([len(samples) for samples in audios])
+
+
+def test_digital_silence_has_no_features():
+    assert not log_mel(np.zeros(SAMPLE_RATE, np.float32), 80).any()
+
+
+@pytest.mark.parametrize(("kind", "order"), list(product(KINDS, [1, -1])))
+def test_what_is_heard_is_what_onnx_asr_hears(folders, audios, kind, order):
+    """Text, tokens and times, in batches of mixed length."""
+    ours = engine(folders[kind])
+    theirs = onnx_asr.load_model(f"nemo-conformer-{kind}", folders[kind], providers=CPU)
+    heard = ours._hear(audios[::order])
+    expected = theirs.with_timestamps().recognize(audios[::order])
+    assert len({len(one.tokens) for one in heard}) > 5
+    assert len({token for one in heard for token in one.tokens.tolist()}) > 20
+    for one, other in zip(heard, expected, strict=True):
+        assert [ours._vocabulary.pieces[token] for token in one.tokens] == other.tokens
+        np.testing.assert_allclose(one.starts * FRAME_S, other.timestamps)
+        assert text_of(ours, one) == other.text
+        if kind != "ctc":  # onnx-asr adds up the frames of a run, we take their mean
+            np.testing.assert_allclose(one.logprobs, other.logprobs, atol=0.01)
+
+
+def test_durations_vary(folders, audios):
+    heard = engine(folders["tdt"])._hear(audios)
+    assert {1, 2, 3, 4} <= {length for one in heard for length in (one.ends - one.starts).tolist()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_changes_nothing(folders, audios, kind):
+    ours = engine(folders[kind])
+    for one, alone in zip(ours._hear(audios), [ours._hear([samples])[0] for samples in audios], strict=True):
+        assert one.tokens.tolist() == alone.tokens.tolist()
+        assert one.starts.tolist() == alone.starts.tolist()
+        assert one.ends.tolist() == alone.ends.tolist()
+
+
+def spoken(script: dict[tuple[int, int], tuple[int, int]]) -> Callable:
+    """A step that says by (frame, tokens so far) which token comes and how long it lasts; else a blank of 1."""
+
+    def step(frames, tokens, state):
+        counts = state[0][0, :, 0]
+        logits = np.full((len(tokens), frames.shape[2], 4 + 5), -9.0, np.float32)
+        for lane, place in product(range(len(tokens)), range(frames.shape[2])):
+            token, duration = script.get((int(frames[lane, 0, place]), int(counts[lane])), (3, 1))
+            logits[lane, place, [token, 4 + duration]] = 0
+        return logits, (state[0] + 1, state[1])
+
+    return step
+
+
+def scripted(script: dict[tuple[int, int], tuple[int, int]], length: int, most: int = 10) -> list[tuple[int, int]]:
+    """Tokens and frames that are decoded, beside a second utterance that ends sooner."""
+    states = lambda count: (np.zeros((1, count, 1), np.float32),) * 2  # noqa: E731
+    network = Network(spoken(script), states, vocabulary=4, blank=3, max_tokens_per_frame=most)
+    encoded = np.arange(length, dtype=np.float32)[None, :, None].repeat(2, axis=0)
+    first, _ = decode_transducer(network, encoded, np.array([length, 1]))
+    return list(zip(first.tokens.tolist(), first.starts.tolist(), strict=True))
+
+
+def test_a_duration_skips_frames():
+    assert scripted({(0, 0): (1, 3), (1, 1): (2, 1), (3, 1): (0, 2)}, 6) == [(1, 0), (0, 3)]
+
+
+def test_a_blank_skips_frames_too():
+    assert scripted({(0, 0): (3, 4), (2, 0): (1, 1), (4, 0): (2, 1)}, 6) == [(2, 4)]
+
+
+def test_a_blank_of_no_duration_goes_on_by_one():
+    assert scripted({(0, 0): (3, 0), (1, 0): (1, 1)}, 3) == [(1, 1)]
+
+
+def test_tokens_of_no_duration_share_a_frame_but_not_for_ever():
+    endless = {(frame, count): (1, 0) for frame in range(3) for count in range(99)}
+    assert scripted(endless, 3, most=2) == [(1, 0), (1, 0), (1, 1), (1, 1), (1, 2), (1, 2)]
+
+
+def test_a_blank_between_starts_the_count_anew():
+    script = {(0, 0): (1, 0), (0, 1): (3, 1), (1, 1): (1, 0), (1, 2): (1, 0), (1, 3): (1, 0)}
+    assert scripted(script, 2, most=2) == [(1, 0), (1, 1), (1, 1)]
+
+
+def test_a_duration_beyond_the_end_is_the_end():
+    assert scripted({(1, 0): (2, 4)}, 3) == [(2, 1)]
+
+
+def test_nothing_to_decode():
+    network = Network(spoken({}), lambda count: (np.zeros((1, count, 1), np.float32),) * 2, 4, 3)
+    [one] = decode_transducer(network, np.zeros((1, 4, 1), np.float32), np.array([0]))
+    assert len(one.tokens) == len(one.starts) == 0
+    [one] = decode_ctc(np.zeros((1, 4, 4), np.float32), np.array([0]), 3)
+    assert len(one.tokens) == 0
+
+
+def test_ctc_takes_runs_together():
+    logprobs = np.log(np.eye(3, dtype=np.float32)[[0, 0, 2, 0, 1, 1]] * 0.8 + 0.1)[None]
+    [one] = decode_ctc(logprobs, np.array([6]), blank=2)
+    assert (one.tokens.tolist(), one.starts.tolist(), one.ends.tolist()) == ([0, 0, 1], [0, 3, 4], [2, 4, 6])
+    np.testing.assert_allclose(one.logprobs, np.log(0.9), atol=1e-6)
+
+
+def said(*pieces: str, gap: int = 1) -> list[str]:
+    """Words of a hypothesis whose tokens are these, `gap` frames apart."""
+    count = len(pieces)
+    starts = np.arange(count) * gap
+    heard = Hypothesis(np.arange(count), starts, starts + 1, np.zeros(count, np.float32))
+    vocabulary = Vocabulary(tuple(piece.replace("_", " ") for piece in pieces), count, frozenset())
+    return ["".join(one.word.text for one in group) for group in sentences(spell(heard, vocabulary, 1280, 10**9))]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "sentences"),
+    [
+        pytest.param(["_he", "llo", "_you"], [" hello you"], id="pieces"),
+        pytest.param(["_hi", "_", ",", "_you"], [" hi, you"], id="a comma clings"),
+        pytest.param(["_hola", ".", "_\u00bf", "que", "?"], [" hola.", " \u00bfque?"], id="an opening mark does not"),
+        pytest.param(["_", "_a", "_"], [" a"], id="bare spaces"),
+        pytest.param(["a", "b"], [" ab"], id="no space at all"),
+        pytest.param(["_it", "'", "s", "_on", "."], [" it's on."], id="an apostrophe"),
+        pytest.param(["", "_a"], [" a"], id="a control token"),
+        pytest.param([], [], id="nothing"),
+    ],
+)
+def test_text(pieces, sentences):
+    assert said(*pieces) == sentences
+
+
+def test_a_pause_ends_a_sentence():
+    assert said("_one", "_two", gap=20) == [" one", " two"]
+
+
+def test_english_and_multilingual(folders, tmp_path):
+    can = engine(folders["tdt"]).capabilities
+    assert (can.languages, can.detects_language, can.tasks) == (("en",), False, ("transcribe",))
+    write_random(tmp_path, "tdt")
+    vocabulary = (tmp_path / "vocab.txt").read_text().replace("\u2581zz", "<|de|>")
+    (tmp_path / "vocab.txt").write_text(vocabulary.replace("\u2581b ", "<|de|> "))
+    assert len(engine(tmp_path).capabilities.languages) == 25
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"languages": ["ru"]}))
+    assert engine(tmp_path).capabilities.languages == ("ru",)
+
+
+def test_clips_are_grouped_by_length():
+    assert list(_alike_in_length([100, 10, 80, 9, 75], 0.75)) == [[0, 2, 4], [1, 3]]
+    assert list(_alike_in_length([3, 100], 0.0)) == [[1, 0]]
+    assert list(_alike_in_length([], 0.5)) == []
+
+
+def test_the_files_of_a_compute_type(folders, tmp_path):
+    with pytest.raises(LoadFailed, match=r"nemo: expected model.onnx, or encoder-model.onnx .* as int8; found none"):
+        engine(folders["tdt"], compute_type="int8")
+    for path in folders["tdt"].iterdir():
+        (tmp_path / path.name.replace("model.onnx", "model.int8.onnx")).write_bytes(path.read_bytes())
+    engine(tmp_path)
+    engine(tmp_path, compute_type="int8")
+    with pytest.raises(LoadFailed, match="float16"):
+        engine(tmp_path, compute_type="float16")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_a_gpu_that_is_not_there(folders, device):
+    with pytest.raises(LoadFailed, match=f"nemo: expected onnxruntime-gpu for {device}"):
+        engine(folders["tdt"], device=device)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vocab.txt", "a b c\n", "expected lines of a piece"),
+        ("vocab.txt", "a 0\nb 2\n", "expected tokens numbered from 0"),
+        ("vocab.txt", "a 0\nb 1\n", "<blk>"),
+        ("config.json", "[]", "expected a JSON object"),
+        ("config.json", "{", "expected a JSON object"),
+        ("config.json", '{"features_size": "many"}', "expected a JSON object"),
+        ("encoder-model.onnx", "no model", "could not be loaded"),
+    ],
+)
+def test_broken_files_are_named(tmp_path, name, content, message):
+    write_random(tmp_path, "tdt")
+    (tmp_path / name).write_text(content)
+    with pytest.raises(LoadFailed, match=message) as failure:
+        engine(tmp_path)
+    assert str(tmp_path) in str(failure.value)
+
+
+def test_no_folder():
+    with pytest.raises(LoadFailed, match="expected a folder"):
+        base.load(ModelSpec("nemo", "parakeet", None))
+
+
+def test_a_vocabulary_with_spaces_in_its_pieces(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\u2581a 0\n<unk> 1\n<|en|> 2\n<blk> 3\n")
+    vocabulary = read_vocabulary(tmp_path / "vocab.txt")
+    assert vocabulary == Vocabulary((" a", "", "", "<blk>"), 3, frozenset({"en"}))
+
+
+def test_names_and_folders(folders, tmp_path):
+    assert catalog.find("parakeet-tdt-0.6b-v3").repository == "istupakov/parakeet-tdt-0.6b-v3-onnx"
+    named = catalog.find(f"parakeet-tdt-0.6b-v2={folders['tdt']}")
+    assert (named.name, named.family, named.folder) == ("parakeet-tdt-0.6b-v2", "parakeet", folders["tdt"])
+    assert catalog.find(str(folders["ctc"])).family == "parakeet"
+    assert catalog.find("someone/parakeet-other-onnx").family == "parakeet"
+    with pytest.raises(SettingsError, match=r"vocab\.txt"):
+        catalog.find(str(tmp_path))
+
+
+def test_what_it_cannot_do_is_refused(folders):
+    can = engine(folders["rnnt"]).capabilities
+    for options in (Options(prompt="a"), Options(beam_size=2), Options(task="translate"), Options(language="de")):
+        with pytest.raises(Exception, match="nemo cannot honour"):
+            can.check(options, "nemo")
