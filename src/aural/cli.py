@@ -24,7 +24,7 @@ def _option(flag: str, *names: str, env: tuple[str, ...] = (), **attributes: Any
 
 ENGINE_OPTIONS = [
     _option("--device", help="auto takes every GPU, else the CPU; or cpu, cuda, cuda:0,2."),
-    _option("--compute-type", help="CTranslate2's: int8, float16, …; auto is int8 on CPU, float16 on CUDA."),
+    _option("--compute-type", help="int8, float16, …; auto is int8 on CPU, float16 on CUDA."),
     _option("--replicas", type=int, help="Copies of each model; 0 measures the machine."),
     _option("--threads", type=int, help="Threads of each copy; 0 measures the machine."),
     _option("--max-batch", type=int, help="Most clips in a batch; 0 is 8 on CPU and 32 on CUDA."),

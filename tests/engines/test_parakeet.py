@@ -235,10 +235,11 @@ def test_the_files_of_a_compute_type(folders, tmp_path):
         engine(tmp_path, compute_type="float16")
 
 
-@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_gpu_that_is_not_there(folders, device):
-    with pytest.raises(LoadFailed, match=f"nemo: expected onnxruntime-gpu for {device}"):
-        engine(folders["tdt"], device=device)
+@pytest.mark.parametrize(("compute_type", "provider"), [("auto", "CUDA"), ("tensorrt", "Tensorrt")])
+def test_a_gpu_that_is_not_there(folders, compute_type, provider, monkeypatch, tmp_path):
+    monkeypatch.setenv("AURAL_CACHE", str(tmp_path))
+    with pytest.raises(LoadFailed, match=f"nemo: expected onnxruntime-gpu, with {provider}ExecutionProvider, for cuda"):
+        engine(folders["tdt"], device="cuda", compute_type=compute_type)
 
 
 @pytest.mark.parametrize(

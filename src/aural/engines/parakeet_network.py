@@ -25,7 +25,8 @@ from aural.errors import LoadFailed
 
 SUFFIXES: Final = {"float32": "", "int8": ".int8", "float16": ".fp16"}
 """Compute type → what the file names have before `.onnx`."""
-PREFERENCES: Final = {"cpu": ("int8", "float32", "float16"), "cuda": ("float16", "float32", "int8")}
+TENSORRT: Final = "tensorrt"
+"""A compute type of its own: TensorRT makes float16 of what it gets."""
 _STEMS: Final = {"encoder": "encoder-model", "decoder_joint": "decoder_joint-model"}
 _NUMPY_TYPES: Final = {
     **{"tensor(float)": np.float32, "tensor(float16)": np.float16},
@@ -73,8 +74,7 @@ def weights_files(spec: ModelSpec) -> dict[str, Path]:
     """`model`, or `encoder` and `decoder_joint`, of the compute type asked for; `auto` takes the best there is for the
     device. Raises LoadFailed."""
     assert spec.folder is not None
-    preferred = PREFERENCES["cpu" if spec.device == "cpu" else "cuda"]
-    wanted = preferred if spec.compute_type == "auto" else (spec.compute_type,)
+    wanted = _wanted(spec)
     for compute_type in wanted:
         files = _found(spec.folder, SUFFIXES.get(compute_type, f".{compute_type}"))
         if files:
@@ -83,6 +83,15 @@ def weights_files(spec: ModelSpec) -> dict[str, Path]:
         f"{spec.name}: expected model.onnx, or encoder-model.onnx and decoder_joint-model.onnx, in {spec.folder}, "
         f"as {' or '.join(wanted)}; found none"
     )
+
+
+def _wanted(spec: ModelSpec) -> tuple[str, ...]:
+    """Compute types of the files to look for, the best first."""
+    if spec.compute_type == TENSORRT:
+        return ("float32", "float16")
+    if spec.compute_type == "auto":
+        return ("int8", "float32", "float16") if spec.device == "cpu" else ("float16", "float32", "int8")
+    return (spec.compute_type,)
 
 
 def _found(folder: Path, suffix: str) -> dict[str, Path]:
@@ -178,14 +187,11 @@ def _providers(spec: ModelSpec, bands: int) -> list[Any]:
     `bands` of features), because the joint network is asked for many shapes. Raises LoadFailed."""
     if spec.device == "cpu":
         return ["CPUExecutionProvider"]
-    cuda = ("CUDAExecutionProvider", {"device_id": spec.device_index})
-    chosen = [cuda, "CPUExecutionProvider"]
-    wanted = "CUDAExecutionProvider"
-    if spec.device == "tensorrt" and bands:
-        wanted = "TensorrtExecutionProvider"
-        chosen = [(wanted, _tensorrt_options(spec, bands)), *chosen]
-    if wanted not in onnxruntime.get_available_providers():
-        raise LoadFailed(f"{spec.name}: expected onnxruntime-gpu for {spec.device}, this ONNX Runtime lacks {wanted}")
+    chosen: list[Any] = [("CUDAExecutionProvider", {"device_id": spec.device_index}), "CPUExecutionProvider"]
+    if spec.compute_type == TENSORRT and bands:
+        chosen.insert(0, ("TensorrtExecutionProvider", _tensorrt_options(spec, bands)))
+    if chosen[0][0] not in onnxruntime.get_available_providers():
+        raise LoadFailed(f"{spec.name}: expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking")
     return chosen
 
 
@@ -194,7 +200,7 @@ def _tensorrt_options(spec: ModelSpec, bands: int) -> dict[str, Any]:
     cache.mkdir(parents=True, exist_ok=True)
     return {
         "device_id": spec.device_index,
-        "trt_fp16_enable": spec.compute_type in ("auto", "float16"),
+        "trt_fp16_enable": True,
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(cache),
         **{f"trt_profile_{edge}_shapes": _shapes(bands, *shape) for edge, shape in _TENSORRT_SHAPES.items()},
