@@ -191,7 +191,9 @@ def _providers(spec: ModelSpec, bands: int) -> list[Any]:
     if spec.compute_type == TENSORRT and bands:
         chosen.insert(0, ("TensorrtExecutionProvider", _tensorrt_options(spec, bands)))
     if chosen[0][0] not in onnxruntime.get_available_providers():
-        raise LoadFailed(f"{spec.name}: expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking")
+        raise LoadFailed(
+            f"{spec.name}: expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking"
+        )
     return chosen
 
 
