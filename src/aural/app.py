@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import uvicorn
+from starlette.applications import Starlette
 
 from aural.api.body import BodyLimits
 from aural.api.middleware import Keys
@@ -54,16 +55,26 @@ async def serve(settings: Settings) -> None:
         await _serve(settings, listener)
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
-    metrics = Metrics()
-    fleet = await asyncio.to_thread(build_fleet, settings, metrics)
-    service = Service(
+def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service:
+    """What the routes work with, whether the models are here or on a cluster."""
+    return Service(
         fleet,
         metrics,
         BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
         max_audio_s=settings.max_audio_s,
         beam_size=settings.beam_size,
     )
+
+
+def build_app(settings: Settings, service: Service) -> Starlette:
+    """The whole HTTP and WebSocket application."""
+    return create_app(service, keys=_keys(settings), max_requests=settings.max_requests)
+
+
+async def _serve(settings: Settings, listener: socket.socket) -> None:
+    metrics = Metrics()
+    fleet = await asyncio.to_thread(build_fleet, settings, metrics)
+    service = build_service(settings, fleet, metrics)
     server = _server(settings, service)
     starting = asyncio.create_task(fleet.start())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -106,7 +117,7 @@ def _keys(settings: Settings) -> Keys:
 
 def _server(settings: Settings, service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(service, keys=_keys(settings), max_requests=settings.max_requests),
+        build_app(settings, service),
         http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
         log_config=None,
         access_log=False,

@@ -12,11 +12,12 @@ from aural.engines.catalog import FITTED_WINDOWS, Card, find
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
 from aural.metrics import Metrics
+from aural.serving.door import Limits
 from aural.serving.fleet import Fleet
 from aural.serving.model import Model, Prepared
 from aural.serving.placement import BYTES_PER_WEIGHT_BYTE, Placement, place, this_machine
 from aural.serving.policy import Policy
-from aural.serving.scheduler import Limits, Scheduler
+from aural.serving.scheduler import Scheduler
 from aural.serving.transcriber import Transcriber
 from aural.settings import ModelSettings, Settings
 from aural.types import SAMPLE_RATE

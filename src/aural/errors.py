@@ -18,6 +18,7 @@ AuralError
 │   └── Draining              503
 ├── EngineFailed              500  the model raised on this clip
 │   ├── WorkerLost            503  the worker died twice under this job
+│   ├── ServerLost            503  on a cluster: the machine that answered is gone
 │   └── LoadFailed            500  the model could not be loaded
 ├── BenchError                -    a benchmark cannot be run, read or compared
 └── SettingsError             -    the command line, the environment or the file is wrong
@@ -38,6 +39,16 @@ class AuralError(Exception):
     code = "internal_error"
     param: str | None = None
     retry_after_s: float | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled as it is: the messages are made by constructors that take other arguments."""
+        return _again, (type(self), self.args, dict(vars(self)))
+
+
+def _again(kind: type[AuralError], args: tuple[object, ...], attributes: dict[str, object]) -> AuralError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error
 
 
 class BadRequest(AuralError):
@@ -184,6 +195,16 @@ class WorkerLost(EngineFailed):
 
     def __init__(self, model: str) -> None:
         super().__init__(f"the {model} worker died while hearing this audio, and so did a second one")
+
+
+class ServerLost(EngineFailed):
+    status = 503
+    close_code = 1012
+    code = "server_lost"
+    retry_after_s = 1.0
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the machine that served {what} is gone; ask again, another one will answer")
 
 
 class LoadFailed(EngineFailed):

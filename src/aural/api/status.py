@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from aural.api.service import service_of
+from aural.serving.door import Door
 from aural.serving.model import Model
-from aural.serving.scheduler import Scheduler
 
 LIBRARIES = ("aural", "ctranslate2", "faster-whisper", "onnxruntime", "av")
 
@@ -47,7 +47,7 @@ def _unloaded(model: Model) -> dict[str, Any]:
     return {"name": model.name, "state": model.state, "rtfx": 0.0, "queue_audio_s": 0.0, "replicas": []}
 
 
-def _model(scheduler: Scheduler) -> dict[str, Any]:
+def _model(scheduler: Door) -> dict[str, Any]:
     return {
         "name": scheduler.name,
         "state": scheduler.state.value,

@@ -6,14 +6,14 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from aural.engines.base import Capabilities, ModelSpec
-from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, Overloaded, WorkerLost
+from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, WorkerLost
 from aural.metrics import Metrics
+from aural.serving.door import Door, Limits
 from aural.serving.load import BusyShare
 from aural.serving.messages import Heard, Mishap
 from aural.serving.policy import Policy, Priority, Waiting, plan
@@ -27,16 +27,6 @@ FILE_PACE = 20.0
 between goes first, and nobody is passed for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a model takes on before it refuses."""
-
-    max_wait_s: float
-    """A clip that would wait longer is refused."""
-    max_queue_audio_s: float
-    """Audio of all requests that may be in memory at once, waiting or being heard."""
-
-
 @dataclass(slots=True)
 class Job:
     clip: Clip
@@ -44,21 +34,17 @@ class Job:
     waiting: Waiting
 
 
-class Scheduler:
+class Scheduler(Door):
     """One model: its queue and its replicas."""
 
     def __init__(self, specs: Sequence[ModelSpec], policy: Policy, limits: Limits, metrics: Metrics) -> None:
-        self.name = specs[0].name
+        super().__init__(specs[0].name, limits, metrics)
         self.replicas = [Replica(spec, policy.max_batch, self._replicas_changed) for spec in specs]
         self.policy = policy
-        self.limits = limits
-        self._metrics = metrics
         self._jobs: dict[int, Job] = {}
         self._running: dict[asyncio.Task[None], list[Job]] = {}
         self._ids = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
-        self._held_samples = 0
-        self._draining = False
         self._restarts_noted = 0
         self._busy = BusyShare()
         self._settled = asyncio.Event()
@@ -104,16 +90,12 @@ class Scheduler:
         return sum(replica.rtfx for replica in self.replicas if replica.state is State.READY)
 
     @property
-    def memory_bytes(self) -> int:
-        return sum(replica.memory_bytes for replica in self.replicas)
-
-    @property
     def queue_audio_s(self) -> float:
         return _audio_s(self._jobs.values())
 
     @property
     def wait_s(self) -> float:
-        """How long a clip that came now would wait: for what is being heard and for all that is due before it."""
+        """For what is being heard, and for all that is due before."""
         if any(replica.is_free for replica in self.replicas):
             return 0.0
         now = time.monotonic()
@@ -125,36 +107,14 @@ class Scheduler:
         """Share of their time, from 0 to 1, that the ready replicas were hearing of late."""
         return self._busy.at(time.monotonic())
 
-    def admit(self, audio_s: float = 0.0) -> None:
-        """Raises NotReady, Draining or Overloaded when this much more audio could not be served in time."""
-        if self._draining:
-            raise Draining
-        if self.state is not State.READY:
-            raise NotReady(self.name, self.state.value)
-        wait_s, most_s = self.wait_s, self.limits.max_wait_s
-        if wait_s > most_s:
-            message = f"{self.name} would answer after {wait_s:.0f} s, more than the {most_s:.0f} s allowed"
-            raise Overloaded(message, retry_after_s=max(1.0, wait_s - most_s / 2))
-        held_s, most_s = self._held_samples / SAMPLE_RATE, self.limits.max_queue_audio_s
-        if held_s and held_s + audio_s > most_s:
-            message = f"{self.name} has {held_s:.0f} s of audio to hear and takes {most_s:.0f} s"
-            raise Overloaded(message, retry_after_s=max(1.0, held_s / self.rtfx / 2))
-
-    @contextmanager
-    def admitted(self, samples: int) -> Iterator[None]:
-        """Hold a place for a request with this much audio while it is served; raises what `admit` raises."""
-        self.admit(samples / SAMPLE_RATE)
-        self._held_samples += samples
-        try:
-            yield
-        finally:
-            self._held_samples -= samples
+    @property
+    def in_flight_audio_s(self) -> float:
+        """Audio that waits or is being heard."""
+        return _audio_s([*self._jobs.values(), *itertools.chain(*self._running.values())])
 
     def submit(
         self, clip: Clip, *, priority: Priority = Priority.FILE, ahead_samples: int = 0
     ) -> asyncio.Future[Transcript]:
-        """Queue a clip. `ahead_samples` is how much of the same request lies before it. Cancelling the future takes
-        the clip out of the queue."""
         if self._draining:
             raise Draining
         now = time.monotonic()

@@ -16,7 +16,7 @@ from aural.audio.vad import SileroVad, speech_spans
 from aural.engines import guard
 from aural.languages import Script
 from aural.metrics import Metrics
-from aural.serving.scheduler import Scheduler
+from aural.serving.door import Door
 from aural.types import SAMPLE_RATE, Clip, Options, Pcm, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 SURE_OF_LANGUAGE = 0.5
@@ -32,12 +32,12 @@ silence in it: Whisper lets the first word after a pause begin with the pause.""
 class Transcriber:
     """Whole files through one model."""
 
-    def __init__(self, scheduler: Scheduler, metrics: Metrics) -> None:
+    def __init__(self, scheduler: Door, metrics: Metrics) -> None:
         self.scheduler = scheduler
         self._metrics = metrics
 
     async def transcribe(self, pcm: Pcm, options: Options, script: Script = "t2s") -> Transcript:
-        """The whole transcript; raises what `Scheduler.admit` and `Scheduler.submit` raise, and EngineFailed."""
+        """The whole transcript; raises what `Door.admit` and `Door.submit` raise, and EngineFailed."""
         async with aclosing(self.stream(pcm, options, script)) as parts:
             return text.join([part async for part in parts])
 
