@@ -135,12 +135,12 @@ def _pings(server: Server) -> bool:
 @pytest.fixture(scope="session")
 def whisper() -> Iterator[Server]:
     """A server with both packaged Whisper models, the English one first."""
-    with serving("--model", "whisper-tiny.en", "--model", "whisper-base") as server:
+    with serving("--model", "whisper-tiny.en", "--model", "whisper-base", "--max-streams", "64") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def fake() -> Iterator[Server]:
     """A server with two workers of the engine that reads back what `speak` wrote."""
-    with serving("--model", "fake", "--replicas", "2") as server:
+    with serving("--model", "fake", "--replicas", "2", "--max-streams", "64") as server:
         yield server

@@ -23,12 +23,15 @@ from aural.api.service import Service
 from aural.assembly import build_fleet
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
+from aural.serving.live import Live
 from aural.serving.placement import this_machine
 from aural.settings import Settings
 
 log = logging.getLogger("aural")
 
 BACKLOG = 2048
+MAX_MESSAGE_BYTES = 24 * 2**20
+"""Of a WebSocket: 15 MiB of audio in base64."""
 MOST_DECODERS = 4
 SWITCH_S = 0.0005
 """How soon the event loop gets the interpreter back from a thread that decodes. With Python's own 5 ms, and threads
@@ -63,6 +66,7 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
         BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
         max_audio_s=settings.max_audio_s,
         beam_size=settings.beam_size,
+        live=Live(fleet, metrics, max_streams=settings.max_streams),
     )
 
 
@@ -119,6 +123,9 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
         build_app(settings, service),
         http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
+        ws="websockets-sansio",
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # costs a stream more than hearing its silence
         log_config=None,
         access_log=False,
         server_header=False,

@@ -11,7 +11,8 @@ AuralError
 │   ├── BodyTooLarge          413
 │   ├── BadAudio              415
 │   ├── HeadTooLarge          431  header lines without end
-│   └── RequestTimeout        408  the request did not arrive in time
+│   ├── RequestTimeout        408  the request did not arrive in time
+│   └── SessionExpired        408  a live session lasted too long, or nothing came
 ├── Overloaded                503  try again after `retry_after_s`
 │   ├── NotReady              503
 │   ├── NoRoom                507  the model does not fit into the memory
@@ -147,6 +148,15 @@ class RequestTimeout(BadRequest):
 
     def __init__(self, limit_s: float) -> None:
         super().__init__(f"expected the whole request within {limit_s:g} s")
+
+
+class SessionExpired(BadRequest):
+    status = 408
+    close_code = 1000
+    code = "session_expired"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the session has ended: {why}")
 
 
 class Overloaded(AuralError):

@@ -62,6 +62,8 @@ class Metrics:
             "aural_worker_restarts", "Workers that had to be replaced", ["model"], registry=registry
         )
         self.replicas = Gauge("aural_replicas", "Replicas by state", ["model", "state"], registry=registry)
+        self.live_streams = Gauge("aural_live_sessions", "Live sessions that are open", registry=registry)
+        self.live_finals = Counter("aural_live_finals", "Utterances heard to their end", registry=registry)
         self.loop_lag_s = Histogram(
             "aural_event_loop_lag_seconds",
             "How late a timer of the event loop fires",

@@ -78,6 +78,7 @@ class Settings:
     max_wait_s: float = 60.0
     max_queue_audio_s: float = 8 * 3600.0
     max_requests: int = 512
+    max_streams: int = 0
     body_timeout_s: float = 60.0
     drain_s: float = 25.0
     fetch_from: tuple[str, ...] = ()
@@ -90,7 +91,7 @@ class Settings:
         for name in ("max_body_mb", "max_audio_s", "max_wait_s", "max_queue_audio_s", "body_timeout_s", "beam_size"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"expected {name} above 0, got {getattr(self, name)}")
-        for name in ("drain_s", "memory_gb"):
+        for name in ("drain_s", "memory_gb", "max_streams"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.port <= 65535:

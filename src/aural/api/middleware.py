@@ -8,6 +8,7 @@ import hmac
 import logging
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
@@ -28,6 +29,7 @@ OPEN_PATHS = frozenset({"/ping"})
 PAGE = "/page/"
 UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
 """Answered at any load: that is when they are asked."""
+KEY_SUBPROTOCOL = "openai-insecure-api-key."
 CLIENT_CLOSED = 499
 _GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -126,9 +128,9 @@ class Keys:
     is_multi_model: bool = False
     """Behind a SageMaker multi-model endpoint, which manages the models and has no key."""
 
-    def check(self, headers: Headers) -> None:
-        """Raises Unauthorized for who may not ask."""
-        if self.api and not self._is_one(headers, self.api, self.admin):
+    def check(self, headers: Headers, offered: bytes = b"") -> None:
+        """Raises Unauthorized for who may not ask. A key may also be `offered` beside the headers."""
+        if self.api and not self._is_one(headers, self.api, self.admin, offered=offered):
             raise Unauthorized
 
     def check_admin(self, headers: Headers) -> None:
@@ -138,8 +140,8 @@ class Keys:
         if not self._is_one(headers, self.admin):
             raise Unauthorized
 
-    def _is_one(self, headers: Headers, *keys: str) -> bool:
-        given = _key_in(headers)
+    def _is_one(self, headers: Headers, *keys: str, offered: bytes = b"") -> bool:
+        given = _key_in(headers) or offered
         return any(hmac.compare_digest(given, key.encode()) for key in keys if key)
 
 
@@ -154,8 +156,10 @@ class Guard:
         self._count = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            return await self._guard_socket(scope, receive, send)
         try:
             self._check(scope["path"], Headers(scope=scope))
         except AuralError as error:
@@ -167,6 +171,15 @@ class Guard:
             return await self._app(scope, receive, send)
         finally:
             self._count -= places
+
+    async def _guard_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sessions are counted where they are heard; here they show their key. Who has none gets no socket."""
+        try:
+            self._keys.check(Headers(scope=scope), _key_among(scope.get("subprotocols", ())))
+        except AuralError as error:
+            self._metrics.refused.labels(error.code).inc()
+            return await response_to(error)(scope, receive, send)
+        return await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
         if not _is_open(path, headers):
@@ -181,6 +194,15 @@ def _is_counted(path: str) -> bool:
 
 def _is_open(path: str, headers: Headers) -> bool:
     return path in OPEN_PATHS or path.startswith(PAGE) or (path == "/" and "text/html" in headers.get("accept", ""))
+
+
+def _key_among(subprotocols: Iterable[str]) -> bytes:
+    """Browsers cannot set headers: OpenAI's clients put the key among the subprotocols, Deepgram's after `token`."""
+    names = list(subprotocols)
+    for name in names:
+        if name.startswith(KEY_SUBPROTOCOL):
+            return name.removeprefix(KEY_SUBPROTOCOL).encode()
+    return names[1].encode() if len(names) > 1 and names[0] in ("token", "bearer") else b""
 
 
 def _key_in(headers: Headers) -> bytes:

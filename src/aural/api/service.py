@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from aural.api.body import BodyLimits
 from aural.audio.decode import decode
@@ -20,6 +20,7 @@ from aural.errors import AuralError, NotReady
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
+from aural.serving.live import Live
 from aural.serving.model import UNLOADED
 from aural.serving.transcriber import Transcriber
 from aural.types import Options, Pcm, Timestamps, Transcript
@@ -66,6 +67,7 @@ class Service:
     body: BodyLimits
     max_audio_s: float
     beam_size: int
+    live: Live
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
     def knock(self) -> None:
@@ -125,7 +127,7 @@ class Service:
         return decode_raw(ask.audio, ask.raw.encoding, ask.raw.rate, ask.raw.channels, limit_s=self.max_audio_s)
 
 
-def service_of(request: Request) -> Service:
+def service_of(request: HTTPConnection) -> Service:
     service: Service = request.app.state.service
     return service
 

@@ -20,18 +20,19 @@ def decode_raw(data: bytes | memoryview, encoding: Encoding, rate: int, channels
     Raises BadAudio for an encoding, rate or channel count that is not offered, a body that is empty or ends within a
     sample, NaN and infinity, and AudioTooLong above `limit_s` seconds.
     """
-    frame_bytes = _frame_bytes(encoding, rate, channels)
-    if not len(data) or len(data) % frame_bytes:
-        expected = f"a multiple of {frame_bytes} bytes ({encoding}, channels: {channels})"
+    unit = frame_bytes(encoding, rate, channels)
+    if not len(data) or len(data) % unit:
+        expected = f"a multiple of {unit} bytes ({encoding}, channels: {channels})"
         raise BadAudio(f"expected {expected}, got {len(data)} bytes")
-    duration_s = len(data) / frame_bytes / rate
+    duration_s = len(data) / unit / rate
     if duration_s > limit_s:
         raise AudioTooLong(limit_s, duration_s)
     samples = checked(mono(to_float32(data, encoding), channels))
     return Pcm(checked(resample(samples, rate)))
 
 
-def _frame_bytes(encoding: Encoding, rate: int, channels: int) -> int:
+def frame_bytes(encoding: Encoding, rate: int, channels: int) -> int:
+    """Bytes of one sample of every channel. Raises BadAudio for a form that is not offered."""
     if encoding not in SAMPLE_BYTES:
         raise BadAudio(f"expected an encoding of {', '.join(get_args(Encoding))}, got {encoding!r}")
     if not SLOWEST_HZ <= rate <= FASTEST_HZ:

@@ -17,7 +17,7 @@ from aural.types import SAMPLE_RATE, Samples
 
 FRAME_SAMPLES: Final = 512
 """One probability for each 32 ms."""
-_CONTEXT_SAMPLES: Final = 64
+CONTEXT_SAMPLES: Final = 64
 """The end of the frame before, which the model sees again."""
 _BLOCK_FRAMES: Final = 256
 """Frames to a run: enough to spread its fixed cost, few enough to stay in the processor's cache."""
@@ -103,11 +103,11 @@ def framed(samples: Samples) -> Samples:
     Each frame is 512 samples behind the last 64 of the frame before it.
     """
     count = -(-len(samples) // FRAME_SAMPLES)
-    padded = np.zeros(_CONTEXT_SAMPLES + count * FRAME_SAMPLES, np.float32)
-    padded[_CONTEXT_SAMPLES : _CONTEXT_SAMPLES + len(samples)] = samples
+    padded = np.zeros(CONTEXT_SAMPLES + count * FRAME_SAMPLES, np.float32)
+    padded[CONTEXT_SAMPLES : CONTEXT_SAMPLES + len(samples)] = samples
     if not count:
-        return np.empty((0, _CONTEXT_SAMPLES + FRAME_SAMPLES), np.float32)
-    return np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
+        return np.empty((0, CONTEXT_SAMPLES + FRAME_SAMPLES), np.float32)
+    return np.lib.stride_tricks.sliding_window_view(padded, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
 
 
 def _spoken(

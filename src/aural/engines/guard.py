@@ -28,8 +28,8 @@ DOUBTFUL_AVG_LOGPROB = -0.6
 DOUBTFUL_NO_SPEECH_PROB = 0.3
 """Beyond these a text stands only if voice activity detection hears a voice."""
 
-_SPACELESS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
-_WORD = re.compile(f"[{_SPACELESS}]|[^\\W{_SPACELESS}]+")
+SPACELESS_SCRIPTS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(f"[{SPACELESS_SCRIPTS}]|[^\\W{SPACELESS_SCRIPTS}]+")
 """A word, or a character of a script that puts no spaces between words."""
 
 

@@ -7,44 +7,237 @@ async with live.open(LiveSettings(...)) as stream:   # raises Overloaded, NotRea
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
 
-from aural.live.events import Event
+from aural import text
+from aural.audio.encoding import SAMPLE_BYTES
+from aural.errors import AuralError, EngineFailed, Overloaded
+from aural.live.events import Draft, Ended, Event, Failed, Final
+from aural.live.session import Ask, Session
 from aural.live.settings import LiveSettings
 from aural.metrics import Metrics
+from aural.serving import ear
+from aural.serving.ear import Line, Order
 from aural.serving.fleet import Fleet
+from aural.serving.policy import Priority
+from aural.serving.scheduler import Scheduler
+from aural.types import SAMPLE_RATE, Transcript
+
+log = logging.getLogger("aural.live")
+
+TICK_S = 0.03
+"""How often the ear listens: about a frame of voice activity detection."""
+MOST_PER_TICK = 64
+"""Messages of one session in a tick; whoever sends faster than life does not hold up the others."""
+QUICKEST_STEP_S = 0.5
+SLOWEST_STEP_S = 2.5
+STEP_PER_LATENCY = 1.5
+"""An utterance is heard again after this much of the time that the last hypothesis took: partials become rarer as the
+server fills, and leave room for finals."""
+MOST_INBOX_S = 20.0
+MOST_UNHEARD_S = 60.0
+MOST_EVENTS = 1000
+"""What a session may owe before `append` waits."""
+HEARINGS = 9.0
+"""Seconds that an engine hears for a second of speech: each window some six seconds long, heard once a second, finals
+and room for them."""
+RETRY_AFTER_S = 5.0
 
 
 class Stream:
     """One live session. Orders take effect in the order they were given, between the audio before and after them."""
 
-    id: str
-    settings: LiveSettings
+    def __init__(self, settings: LiveSettings, scheduler: Scheduler, live: Live) -> None:
+        """Raises BadAudio for a format that is not offered."""
+        self.id = uuid4().hex[:16]
+        self.settings = settings
+        self.line = Line.open(settings.format)
+        self.inbox: deque[bytes | Order] = deque()
+        self._live = live
+        self._scheduler = scheduler
+        self._session = Session(settings, name=f"item_{self.id}")
+        self._step_s = QUICKEST_STEP_S
+        self._future: asyncio.Future[Transcript] | None = None
+        self._events: deque[Event] = deque()
+        self._told = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._inbox_bytes = 0
+        self._is_closed = False
 
-    async def append(self, data: bytes | memoryview) -> None:
+    async def append(self, data: bytes) -> None:
         """Audio in the format of the settings, cut anywhere, also within a sample. Waits while too much is unheard.
-        Raises BadAudio for NaN or infinity."""
-        raise NotImplementedError
+        NaN and infinity come back as `Failed`, and are not part of the session's clock."""
+        await self._room.wait()
+        self._inbox_bytes += len(data)
+        self._put(bytes(data))
 
     def commit(self, reference: str | None = None) -> None:
         """End the open utterance here. With less than 100 ms of audio, `Failed` with the reference comes."""
-        raise NotImplementedError
+        self._put(ear.Commit(reference))
 
     def clear(self) -> None:
         """Throw away what is not committed yet."""
-        raise NotImplementedError
+        self._put(ear.Clear())
 
-    def configure(self, settings: LiveSettings) -> None:
-        """From here on, other settings. Raises UnsupportedParameter."""
-        raise NotImplementedError
+    async def configure(self, settings: LiveSettings) -> None:
+        """From here on, other settings. Raises what `Live.open` raises."""
+        self._scheduler = await self._live.place(self, settings)
+        self.settings = settings
+        self._put(ear.Configure(settings))
 
     async def finish(self) -> None:
         """No more audio: what is open is heard, then `Ended` comes. Does not wait for it."""
-        raise NotImplementedError
+        self._put(ear.Finish())
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        raise NotImplementedError
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while True:
+            while not self._events:
+                self._told.clear()
+                await self._told.wait()
+            event = self._events.popleft()
+            self._make_room()
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    def take_inbox(self) -> list[bytes | Order]:
+        """For the ear: the next messages, in order."""
+        items = [self.inbox.popleft() for _ in range(min(MOST_PER_TICK, len(self.inbox)))]
+        self._inbox_bytes -= sum(len(item) for item in items if isinstance(item, bytes))
+        return items
+
+    def heard(self, parts: list[ear.Heard]) -> None:
+        """From the ear: samples with probabilities, and the orders between them."""
+        if self._is_closed:
+            return
+        try:
+            for part in parts:
+                self._obey(part)
+            self._pump()
+        except Exception as error:  # noqa: BLE001 - a fault in one session must not reach the others
+            self.fail(error)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._is_closed = True
+        self.inbox.clear()
+        self._room.set()
+        if self._future:
+            self._future.cancel()
+
+    def _put(self, item: bytes | Order) -> None:
+        if self._is_closed:
+            return
+        self.inbox.append(item)
+        self._make_room()
+        self._live.wake()
+
+    def _obey(self, part: ear.Heard) -> None:
+        match part:
+            case ear.Sound(samples, probabilities):
+                self._session.append(samples)
+                self._session.voice(probabilities.tolist())
+            case ear.Commit(reference):
+                self._session.commit(reference)
+            case ear.Clear():
+                self._session.clear()
+            case ear.Configure(settings):
+                self._session.configure(settings)
+            case ear.Finish():
+                self._session.finish()
+            case error:
+                self._tell(Failed(None, error))
+
+    def _pump(self) -> None:
+        """Ask for what the session wants to hear, and tell what it has to say."""
+        ask = self._session.wanted(round(self._step_s * SAMPLE_RATE))
+        if ask:
+            self._submit(ask)
+        for event in self._session.take():
+            self._tell(event)
+        self._make_room()
+
+    def _submit(self, ask: Ask) -> None:
+        if self._future:
+            self._future.cancel()
+        priority = Priority.FINAL if ask.is_final else Priority.PARTIAL
+        try:
+            self._future = self._scheduler.submit(ask.clip, priority=priority)
+        except AuralError as error:  # the server is stopping
+            self._session.fail(ask.id, error)
+            return
+        self._future.add_done_callback(partial(self._answered, ask, time.monotonic()))
+
+    def _answered(self, ask: Ask, asked_at: float, future: asyncio.Future[Transcript]) -> None:
+        if self._is_closed or future.cancelled():
+            return
+        try:
+            self._deliver(ask, future)
+            took_s = time.monotonic() - asked_at
+            if not ask.is_final:
+                self._step_s = min(max(QUICKEST_STEP_S, STEP_PER_LATENCY * took_s), SLOWEST_STEP_S)
+            self._pump()
+        except Exception as error:  # noqa: BLE001 - a fault in one session must not reach the others
+            self.fail(error)
+
+    def _deliver(self, ask: Ask, future: asyncio.Future[Transcript]) -> None:
+        error = future.exception()
+        if error is None:
+            self._session.answer(ask.id, text.in_script(future.result(), self.settings.script))
+        elif isinstance(error, AuralError):
+            self._session.fail(ask.id, error)
+        else:
+            raise error
+
+    def _tell(self, event: Event) -> None:
+        last = self._events[-1] if self._events else None
+        if isinstance(event, Draft) and isinstance(last, Draft) and last.utterance == event.utterance:
+            self._events.pop()
+        self._events.append(event)
+        self._live.note(event)
+        self._told.set()
+
+    def fail(self, error: Exception) -> None:
+        """End the session: it cannot go on."""
+        log.error("live session broke", exc_info=error)
+        self._tell(Failed(None, EngineFailed(f"internal error in this session: {type(error).__name__}")))
+        self._tell(Ended(self._session.ledger))
+        self.close()
+
+    def _make_room(self) -> None:
+        """Let `append` go on, or wait."""
+        form = self.settings.format
+        inbox_s = self._inbox_bytes / (SAMPLE_BYTES[form.encoding] * form.channels * form.rate)
+        is_full = (
+            inbox_s > MOST_INBOX_S
+            or self._session.unheard > MOST_UNHEARD_S * SAMPLE_RATE
+            or len(self._events) > MOST_EVENTS
+        )
+        if is_full and not self._is_closed:
+            self._room.clear()
+        else:
+            self._room.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The model that hears a session, held while it does."""
+
+    scheduler: Scheduler
+    lease: AsyncExitStack
+
+    async def leave(self) -> None:
+        await self.lease.aclose()
 
 
 class Live:
@@ -53,9 +246,80 @@ class Live:
     def __init__(self, fleet: Fleet, metrics: Metrics, *, max_streams: int = 0) -> None:
         """`max_streams` 0 lets measured speed decide."""
         self.fleet = fleet
+        self._metrics = metrics
+        self._most = max_streams
+        self._streams: dict[Stream, _Place] = {}
+        self._thread = ThreadPoolExecutor(1, "ear")
+        self._listening: asyncio.Task[None] | None = None
+        metrics.live_streams.set_function(lambda: len(self._streams))
 
     @asynccontextmanager
     async def open(self, settings: LiveSettings) -> AsyncIterator[Stream]:
-        """A session, ended when the block is left. Raises Overloaded, NotReady, UnknownModel, UnsupportedParameter."""
-        raise NotImplementedError
-        yield Stream()
+        """A session, ended when the block is left. Raises Overloaded, NotReady, UnknownModel, UnsupportedParameter and
+        BadAudio for a format that is not offered."""
+        Line.open(settings.format)
+        place = await self._find(settings)
+        stream = Stream(settings, place.scheduler, self)
+        self._streams[stream] = place
+        try:
+            yield stream
+        finally:
+            stream.close()
+            await self._streams.pop(stream).leave()
+
+    async def place(self, stream: Stream, settings: LiveSettings) -> Scheduler:
+        """The model that hears the stream from now on; raises what `open` raises."""
+        Line.open(settings.format)
+        before = self._streams[stream]
+        place = await self._find(settings, before.scheduler)
+        self._streams[stream] = place
+        await before.leave()
+        return place.scheduler
+
+    async def _find(self, settings: LiveSettings, known: Scheduler | None = None) -> _Place:
+        """A place at the model that was asked for; who is known there already needs no admission."""
+        async with AsyncExitStack() as lease:
+            transcriber = await lease.enter_async_context(self.fleet.use(settings.model, settings.options))
+            scheduler = transcriber.scheduler
+            if scheduler is not known:
+                self.admit(scheduler)
+            scheduler.capabilities.check(settings.options, scheduler.name)
+            return _Place(scheduler, lease.pop_all())
+
+    def admit(self, scheduler: Scheduler) -> None:
+        """Raises NotReady, Draining, or Overloaded when one more session could not be heard in time."""
+        scheduler.admit()
+        count = sum(place.scheduler is scheduler for place in self._streams.values())
+        most = self.capacity(scheduler)
+        if count >= most:
+            message = f"{count} live sessions are open, as many as {scheduler.name} can hear in time here"
+            raise Overloaded(message, RETRY_AFTER_S)
+
+    def capacity(self, scheduler: Scheduler) -> int:
+        """How many sessions that all speak a model can hear in time."""
+        return self._most or max(1, int(scheduler.rtfx / HEARINGS))
+
+    def wake(self) -> None:
+        """Something arrived."""
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen())
+
+    def note(self, event: Event) -> None:
+        if isinstance(event, Final):
+            self._metrics.live_finals.inc()
+
+    async def _listen(self) -> None:
+        """Hear what arrived, tick after tick, until nothing comes."""
+        loop = asyncio.get_running_loop()
+        while busy := [stream for stream in self._streams if stream.inbox]:
+            work = [(stream.line, stream.take_inbox()) for stream in busy]
+            try:
+                heard = await loop.run_in_executor(self._thread, ear.listen, work)
+            except Exception as error:  # noqa: BLE001 - whoever was in this batch cannot go on; the others can
+                for stream in busy:
+                    stream.fail(error)
+                continue
+            for stream, parts in zip(busy, heard, strict=True):
+                stream.heard(parts)
+            await asyncio.sleep(TICK_S)
+        self._listening = None

@@ -1,0 +1,143 @@
+"""Text that only grows, from hypotheses that change their mind.
+
+A word is committed when two hypotheses in a row agree on it and on all before it: LocalAgreement-2 (Liu et al. 2020;
+Macháček et al. 2023, "Turning Whisper into Real-Time Transcription System"). The last hearing commits the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aural.engines.guard import SPACELESS_SCRIPTS
+from aural.types import Transcript, Word
+
+_TOKEN = re.compile(f"\\s*(?:[{SPACELESS_SCRIPTS}]|[^\\s{SPACELESS_SCRIPTS}]+)")
+"""A word with the space before it, or a character of a script that puts no spaces between words."""
+_MARKS = re.compile(r"[^\w']+")
+_TRAILING_MARKS = re.compile(r"[^\w']+$")
+LONGEST_ALIGNED = 200
+"""Tokens that alignment looks at. A piece of speech has far fewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word as it is written, with its leading space and the marks after it."""
+
+    text: str
+    word: Word | None = None
+
+    @property
+    def key(self) -> str:
+        """What two hypotheses must agree on."""
+        return _MARKS.sub("", self.text).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one hypothesis changed."""
+
+    growth: tuple[Token, ...]
+    draft: tuple[Token, ...]
+
+
+def tokens(transcript: Transcript) -> list[Token]:
+    """The words of a transcript, marks that stand alone joined to the word before."""
+    found: list[Token] = []
+    for token in _raw_tokens(transcript):
+        if token.key or not found:
+            found.append(token)
+        else:
+            found[-1] = replace(found[-1], text=found[-1].text + token.text)
+    return found
+
+
+def _raw_tokens(transcript: Transcript) -> list[Token]:
+    words = [word for segment in transcript.segments for word in segment.words]
+    if words:
+        return [Token(word.text, word) for word in words if word.text.strip()]
+    return [Token(text) for segment in transcript.segments for text in _TOKEN.findall(segment.text)]
+
+
+def written(some: Sequence[Token]) -> str:
+    return "".join(token.text for token in some)
+
+
+class Stabilizer:
+    """One piece of speech, heard again and again as it grows."""
+
+    def __init__(self) -> None:
+        self._committed: list[Token] = []
+        self._owed = ""
+        """Marks of the last committed word, which the next hypothesis may still change."""
+        self._tail: list[Token] = []
+
+    def hear(self, heard: Sequence[Token]) -> Heard:
+        """Another hypothesis of the speech so far."""
+        tail = self._tail_of(heard)
+        agreed = _common(self._tail, tail)
+        growth = self._commit(tail[:agreed])
+        self._tail = tail[agreed:]
+        return Heard(growth, self._draft())
+
+    def settle(self, heard: Sequence[Token]) -> tuple[Token, ...]:
+        """The last hypothesis, of the whole speech; returns the rest of the text."""
+        self._tail = self._tail_of(heard)
+        rest = self._draft()
+        self._committed, self._tail, self._owed = [*self._committed, *self._tail], [], ""
+        return rest
+
+    def _tail_of(self, heard: Sequence[Token]) -> list[Token]:
+        """What a hypothesis has after the committed words."""
+        reached = self._reached(heard)
+        if reached and self._committed and heard[reached - 1].key == self._committed[-1].key:
+            self._owed = _marks(heard[reached - 1].text)
+        return list(heard[reached:])
+
+    def _draft(self) -> tuple[Token, ...]:
+        return (Token(self._owed), *self._tail) if self._owed else tuple(self._tail)
+
+    def _commit(self, agreed: list[Token]) -> tuple[Token, ...]:
+        """The agreed words, less the marks after the last one: they depend on what comes next."""
+        if not agreed:
+            return ()
+        self._committed += agreed
+        owed, self._owed = self._owed, _marks(agreed[-1].text)
+        shown = [*agreed[:-1], replace(agreed[-1], text=_TRAILING_MARKS.sub("", agreed[-1].text))]
+        return (Token(owed), *shown) if owed else tuple(shown)
+
+    def _reached(self, heard: Sequence[Token]) -> int:
+        """How many words of a hypothesis are committed already. It may spell them otherwise, or have more or fewer of
+        them: then the prefix is taken that is nearest to the committed words."""
+        ours = [token.key for token in self._committed]
+        theirs = [token.key for token in heard]
+        if theirs[: len(ours)] == ours:
+            return len(ours)
+        shift = max(0, len(ours) - LONGEST_ALIGNED)
+        return shift + nearest_prefix(ours[shift:], theirs[shift : shift + 2 * LONGEST_ALIGNED])
+
+
+def nearest_prefix(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """The length of the prefix of `theirs` with the least edit distance to `ours`; of equal ones, the length nearest to
+    that of `ours`."""
+    row = list(range(len(theirs) + 1))
+    for i, mine in enumerate(ours, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(theirs, 1):
+            diagonal, row[j] = row[j], min(diagonal + (mine != other), row[j] + 1, row[j - 1] + 1)
+    return min(range(len(row)), key=lambda length: (row[length], abs(length - len(ours))))
+
+
+def _common(before: Sequence[Token], now: Sequence[Token]) -> int:
+    count = 0
+    for mine, other in zip(before, now, strict=False):
+        if mine.key != other.key:
+            break
+        count += 1
+    return count
+
+
+def _marks(text: str) -> str:
+    found = _TRAILING_MARKS.search(text)
+    return found.group() if found and found.start() else ""
