@@ -19,6 +19,8 @@ from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
 
 LAG_EVERY_S = 0.5
+PARTS = (openai, models, sagemaker, runtime, realtime, status, page)
+"""Each has its `routes`."""
 
 
 def create_app(service: Service, *, keys: Keys | None = None, max_requests: int = 512) -> Starlette:

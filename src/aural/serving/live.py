@@ -26,10 +26,10 @@ from aural.live.session import Ask, Session
 from aural.live.settings import LiveSettings
 from aural.metrics import Metrics
 from aural.serving import ear
+from aural.serving.door import Door
 from aural.serving.ear import Line, Order
 from aural.serving.fleet import Fleet
 from aural.serving.policy import Priority
-from aural.serving.scheduler import Scheduler
 from aural.types import SAMPLE_RATE, Transcript
 
 log = logging.getLogger("aural.live")
@@ -56,7 +56,7 @@ RETRY_AFTER_S = 5.0
 class Stream:
     """One live session. Orders take effect in the order they were given, between the audio before and after them."""
 
-    def __init__(self, settings: LiveSettings, scheduler: Scheduler, live: Live) -> None:
+    def __init__(self, settings: LiveSettings, scheduler: Door, live: Live) -> None:
         """Raises BadAudio for a format that is not offered."""
         self.id = uuid4().hex[:16]
         self.settings = settings
@@ -233,7 +233,7 @@ class Stream:
 class _Place:
     """The model that hears a session, held while it does."""
 
-    scheduler: Scheduler
+    scheduler: Door
     lease: AsyncExitStack
 
     async def leave(self) -> None:
@@ -267,7 +267,7 @@ class Live:
             stream.close()
             await self._streams.pop(stream).leave()
 
-    async def place(self, stream: Stream, settings: LiveSettings) -> Scheduler:
+    async def place(self, stream: Stream, settings: LiveSettings) -> Door:
         """The model that hears the stream from now on; raises what `open` raises."""
         Line.open(settings.format)
         before = self._streams[stream]
@@ -276,7 +276,7 @@ class Live:
         await before.leave()
         return place.scheduler
 
-    async def _find(self, settings: LiveSettings, known: Scheduler | None = None) -> _Place:
+    async def _find(self, settings: LiveSettings, known: Door | None = None) -> _Place:
         """A place at the model that was asked for; who is known there already needs no admission."""
         async with AsyncExitStack() as lease:
             transcriber = await lease.enter_async_context(self.fleet.use(settings.model, settings.options))
@@ -286,7 +286,7 @@ class Live:
             scheduler.capabilities.check(settings.options, scheduler.name)
             return _Place(scheduler, lease.pop_all())
 
-    def admit(self, scheduler: Scheduler) -> None:
+    def admit(self, scheduler: Door) -> None:
         """Raises NotReady, Draining, or Overloaded when one more session could not be heard in time."""
         scheduler.admit()
         count = sum(place.scheduler is scheduler for place in self._streams.values())
@@ -295,7 +295,7 @@ class Live:
             message = f"{count} live sessions are open, as many as {scheduler.name} can hear in time here"
             raise Overloaded(message, RETRY_AFTER_S)
 
-    def capacity(self, scheduler: Scheduler) -> int:
+    def capacity(self, scheduler: Door) -> int:
         """How many sessions that all speak a model can hear in time."""
         return self._most or max(1, int(scheduler.rtfx / HEARINGS))
 
