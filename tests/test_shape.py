@@ -20,6 +20,8 @@ SOURCE = ROOT / "src" / "aural"
 
 LAYERS = [
     {"types", "errors"},
+    {"eventstream", "client"},
+    {"deploy"},
     {"languages", "metrics", "text"},
     {"bench"},
     {"audio"},

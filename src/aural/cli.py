@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from aural import __version__
+from aural.deploy.commands import deploy
 from aural.errors import AuralError, SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -129,6 +130,9 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="aural")
 def main() -> None:
     """Speech as text, while people are still speaking."""
+
+
+main.add_command(deploy)
 
 
 @main.command()

@@ -21,7 +21,12 @@ AuralError
 │   ├── WorkerLost            503  the worker died twice under this job
 │   ├── ServerLost            503  on a cluster: the machine that answered is gone
 │   └── LoadFailed            500  the model could not be loaded
+<<<<<<< HEAD
 ├── BenchError                -    a benchmark cannot be run, read or compared
+=======
+├── DeployError               -    a deployment could not be made, changed or read
+├── CallFailed                -    a server or endpoint refused what aural.Client asked
+>>>>>>> 5e0bdb1 (Deployment to SageMaker: deploy.toml, plan, apply, operations)
 └── SettingsError             -    the command line, the environment or the file is wrong
 
 `status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
@@ -227,3 +232,18 @@ class BenchError(AuralError):
 
 class SettingsError(AuralError):
     code = "invalid_settings"
+
+
+class DeployError(AuralError):
+    code = "deploy_failed"
+
+
+class CallFailed(AuralError):
+    """`status` is the container's own HTTP status, also where SageMaker wrapped it in a ModelError (424)."""
+
+    type = "api_error"
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code

@@ -1,0 +1,194 @@
+"""What one does with a deployment that stands: look at it, scale it, send it back, take it away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from aural.deploy import jumpstart, scaling
+from aural.deploy.apply import Say, remove_all
+from aural.deploy.blueprint import LOCAL_SERVICES, draw
+from aural.deploy.cloud import Cloud, Missing
+from aural.deploy.endpoint import Place
+from aural.deploy.plan import look
+from aural.deploy.resources import Call, Resource
+from aural.deploy.settle import Patience, settle
+from aural.deploy.spec import Deployment
+from aural.deploy.tidy import current_config, generations, obsolete, owned_models
+from aural.errors import DeployError
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`parts` are variants or components: name, status and how many run of how many are wanted."""
+
+    endpoint: str
+    status: str
+    reason: str
+    config: str
+    previous: str
+    parts: tuple[str, ...]
+    scaling: tuple[str, ...]
+
+
+def bare_place(cloud: Cloud, deployment: Deployment) -> Place:
+    """Enough to know the names of everything; asks nothing of the hub and needs no local files."""
+    hub = {model.jumpstart: jumpstart.unknown(model.jumpstart) for model in deployment.models if model.jumpstart}
+    return Place(cloud.account(), deployment.region, cloud.is_local, hub)
+
+
+def status(cloud: Cloud, deployment: Deployment) -> Status:
+    """Raises Missing when there is no endpoint."""
+    answer = cloud.ask("sagemaker", "describe_endpoint", EndpointName=deployment.name)
+    previous = [] if deployment.existing else [one.name for one in generations(cloud, deployment)[1:2]]
+    return Status(
+        deployment.name,
+        answer["EndpointStatus"],
+        answer.get("FailureReason", ""),
+        answer["EndpointConfigName"],
+        "".join(previous),
+        tuple(_components(cloud, deployment) if deployment.uses_components else _variants(answer)),
+        tuple(_scaling(cloud, deployment)),
+    )
+
+
+def _variants(answer: dict[str, Any]) -> list[str]:
+    return [
+        f"{one['VariantName']}: {one.get('CurrentInstanceCount', 0)} of {one.get('DesiredInstanceCount', 0)} instances"
+        for one in answer.get("ProductionVariants", [])
+    ]
+
+
+def _components(cloud: Cloud, deployment: Deployment) -> list[str]:
+    lines = []
+    for thing in scaling.scaled_things(deployment):
+        answer = cloud.ask("sagemaker", "describe_inference_component", InferenceComponentName=thing.label)
+        copies = answer.get("RuntimeConfig", {})
+        running = f"{copies.get('CurrentCopyCount', 0)} of {copies.get('DesiredCopyCount', 0)} copies"
+        lines.append(f"{thing.label}: {answer['InferenceComponentStatus']}, {running}")
+    return lines
+
+
+def _scaling(cloud: Cloud, deployment: Deployment) -> list[str]:
+    targets = [one for one in scaling.resources(deployment) if one.kind == "scalable target"]
+    found = [(target.name, look(cloud, target)) for target in targets]
+    return [f"{name}: {there['MinCapacity']} to {there['MaxCapacity']}" for name, there in found if there]
+
+
+def scale(cloud: Cloud, deployment: Deployment, count: int, model: str, say: Say, patience: Patience) -> None:
+    """Run `count` instances, or copies of one model, now; autoscaling goes on from there. Raises DeployError."""
+    label = _label(deployment, model)
+    naming = _naming(deployment, label)
+    cloud.call(_scale_call(deployment, label, count))
+    say(f"{label}: {count} wanted")
+    settle(cloud, naming, patience, say, wanted=False)
+
+
+def _label(deployment: Deployment, model: str) -> str:
+    things = {thing.label: thing for thing in scaling.scaled_things(deployment)}
+    if not deployment.uses_components:
+        return deployment.name
+    names = [one.name for one in deployment.models]
+    if model not in names:
+        raise DeployError(f"expected --model of {', '.join(names)}; got {model!r}")
+    return list(things)[names.index(model)]
+
+
+def _scale_call(deployment: Deployment, label: str, count: int) -> Call:
+    if deployment.uses_components:
+        request: dict[str, Any] = {"InferenceComponentName": label, "DesiredRuntimeConfig": {"CopyCount": count}}
+        return Call("sagemaker", "update_inference_component_runtime_config", request)
+    wanted = [{"VariantName": deployment.variant, "DesiredInstanceCount": count}]
+    request = {"EndpointName": deployment.name, "DesiredWeightsAndCapacities": wanted}
+    return Call("sagemaker", "update_endpoint_weights_and_capacities", request)
+
+
+def _naming(deployment: Deployment, label: str) -> Resource:
+    kind = "inference component" if deployment.uses_components else "endpoint"
+    place = Place(
+        "000000000000",
+        deployment.region,
+        hub={one.jumpstart: jumpstart.unknown(one.jumpstart) for one in deployment.models},
+    )
+    if deployment.existing:
+        return _endpoint(deployment, "")
+    return next(one for one in draw(deployment, place) if one.kind == kind and one.name == label)
+
+
+def _endpoint(deployment: Deployment, config: str) -> Resource:
+    naming = {"EndpointName": deployment.name}
+    request = {**naming, "EndpointConfigName": config}
+    return Resource(
+        "endpoint",
+        deployment.name,
+        Call("sagemaker", "create_endpoint", request),
+        Call("sagemaker", "describe_endpoint", naming),
+        Call("sagemaker", "delete_endpoint", naming),
+        lambda answer: answer,
+        Call("sagemaker", "update_endpoint", {**request, "RetainAllVariantProperties": True}),
+    )
+
+
+def roll_back(cloud: Cloud, deployment: Deployment, say: Say, patience: Patience) -> str:
+    """Back to the generation before, at once; its name. Raises DeployError."""
+    if deployment.existing or deployment.uses_components:
+        raise DeployError("expected an endpoint of ours without inference components; apply the older file instead")
+    current = current_config(cloud, deployment)
+    older = [one.name for one in generations(cloud, deployment) if one.name != current]
+    if not older:
+        raise DeployError(f"{deployment.name}: there is no generation before {current or 'this one'}")
+    back = _endpoint(deployment, older[0])
+    assert back.update is not None
+    cloud.call(back.update)
+    say(f"{current} → {older[0]}")
+    settle(cloud, back, patience, say)
+    return older[0]
+
+
+def destroy(cloud: Cloud, deployment: Deployment, say: Say, patience: Patience) -> None:
+    """Take away everything that bears the name, in the order that AWS wants. Raises DeployError naming what is left."""
+    place = bare_place(cloud, deployment)
+    if not deployment.existing:
+        with suppress(DeployError):
+            settle(cloud, _endpoint(deployment, ""), patience, lambda line: None, wanted=False)
+    left = remove_all(cloud, _doomed(cloud, deployment, place), patience, say)
+    left += _delete_data(cloud, deployment, place, say)
+    if left:
+        raise DeployError("these could not be deleted:\n" + "\n".join(left))
+
+
+def _doomed(cloud: Cloud, deployment: Deployment, place: Place) -> list[Resource]:
+    drawn = [one for one in reversed(draw(deployment, place)) if not cloud.is_local or one.service in LOCAL_SERVICES]
+    around = obsolete(cloud, deployment, place)
+    if deployment.existing:
+        return _unique([*around, *drawn])
+    watched = [one for one in around if one.service in ("cloudwatch", "sns")]
+    first = [one for one in around if one not in watched or one.name.endswith("-wake")]
+    mine = [*generations(cloud, deployment), *owned_models(cloud, deployment)]
+    last = [one for one in drawn if one.service == "iam"]
+    middle = [one for one in drawn if one.kind == "endpoint" or one.service in ("cloudwatch", "sns")]
+    return _unique([*first, *middle, *watched, *mine, *last])
+
+
+def _unique(resources: list[Resource]) -> list[Resource]:
+    return list({one.key: one for one in resources if one.kind != "subscription"}.values())
+
+
+def _delete_data(cloud: Cloud, deployment: Deployment, place: Place, say: Callable[[str], None]) -> list[str]:
+    """What was uploaded for this deployment."""
+    if not any(model.is_uploaded for model in deployment.models):
+        return []
+    bucket = deployment.bucket or f"aural-{place.account}-{deployment.region}"
+    try:
+        found = cloud.pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{deployment.name}/")
+        for one in found:
+            cloud.ask("s3", "delete_object", Bucket=bucket, Key=one["Key"])
+    except Missing:
+        return []
+    except DeployError as error:
+        return [f"s3://{bucket}/{deployment.name}/: {error}"]
+    if found:
+        say(f"deleted {len(found)} files at s3://{bucket}/{deployment.name}/")
+    return []

@@ -1,0 +1,113 @@
+"""What would be made, changed and left, and what it would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aural.deploy import advice, jumpstart, shapes
+from aural.deploy.blueprint import LOCAL_SERVICES, draw
+from aural.deploy.cloud import LOCAL_ACCOUNT, Cloud, Missing
+from aural.deploy.endpoint import HubModel, Place
+from aural.deploy.resources import Resource, changes
+from aural.deploy.spec import Deployment
+from aural.deploy.upload import Upload, plan_uploads
+
+
+class Verdict(StrEnum):
+    CREATE = "create"
+    CHANGE = "change"
+    REPLACE = "replace"
+    KEEP = "keep"
+    SKIP = "skip"
+    """AWS's alone; the stand-in has no such thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    resource: Resource
+    verdict: Verdict
+    lines: tuple[str, ...] = ()
+    there: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`problems` forbid it, `notes` are worth knowing."""
+
+    deployment: Deployment
+    place: Place
+    uploads: tuple[Upload, ...]
+    actions: tuple[Action, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def make_plan(deployment: Deployment, cloud: Cloud | None) -> Plan:
+    """Compare the file with what is there; without a cloud nothing is asked and everything is new.
+    Raises DeployError, SettingsError."""
+    account = cloud.account() if cloud else LOCAL_ACCOUNT
+    local = cloud is not None and cloud.is_local
+    uploads = plan_uploads(deployment, account, local=local)
+    addresses = {upload.model: upload.address for upload in uploads}
+    place = Place(account, deployment.region, local, _hub(deployment, cloud), addresses)
+    resources = draw(deployment, place)
+    actions = [_judge(cloud, resource) for resource in resources]
+    problems = [line for resource in resources for line in _problems(resource)]
+    notes = advice.notes(deployment, place)
+    return Plan(deployment, place, tuple(uploads), tuple(actions), tuple(problems), tuple(notes))
+
+
+def _hub(deployment: Deployment, cloud: Cloud | None) -> dict[str, HubModel]:
+    wanted = {model.jumpstart: model.jumpstart_version for model in deployment.models if model.jumpstart}
+    if cloud is None or cloud.is_local:
+        return {name: jumpstart.unknown(name) for name in wanted}
+    return {name: jumpstart.look_up(cloud, name, version) for name, version in wanted.items()}
+
+
+def _problems(resource: Resource) -> list[str]:
+    calls = [resource.create, *([resource.update] if resource.update else [])]
+    return list(
+        dict.fromkeys(f"{resource.kind} {resource.name}: {line}" for call in calls for line in shapes.problems(call))
+    )
+
+
+def _judge(cloud: Cloud | None, resource: Resource) -> Action:
+    if cloud is None:
+        return Action(resource, Verdict.CREATE)
+    if cloud.is_local and resource.service not in LOCAL_SERVICES:
+        return Action(resource, Verdict.SKIP)
+    there = look(cloud, resource)
+    if there is None:
+        return Action(resource, Verdict.CREATE)
+    if is_broken(resource, there):
+        return Action(resource, Verdict.REPLACE, (str(there.get("FailureReason", "")),), there)
+    lines = changes(resource, there)
+    return Action(resource, Verdict.CHANGE if lines else Verdict.KEEP, tuple(lines), there)
+
+
+def look(cloud: Cloud, resource: Resource) -> dict[str, Any] | None:
+    """What is there now. Raises DeployError."""
+    try:
+        return resource.found(cloud.call(resource.read))
+    except Missing:
+        return None
+
+
+def is_broken(resource: Resource, there: dict[str, Any]) -> bool:
+    """An endpoint or component that never came up can only be made anew."""
+    status = there.get("EndpointStatus") or there.get("InferenceComponentStatus")
+    return resource.kind in ("endpoint", "inference component") and status in ("Failed", "Deleting")
+
+
+def render(plan: Plan) -> str:
+    """For people."""
+    lines = [f"{plan.deployment.name} in {plan.place.region}" + (", on this machine" if plan.place.local else "")]
+    lines += [f"  upload    {upload.source} → {upload.address}" for upload in plan.uploads]
+    for action in plan.actions:
+        lines.append(f"  {action.verdict:<9} {action.resource.kind} {action.resource.name}")
+        lines += [f"            {line}" for line in action.lines if line]
+    lines += [f"note: {note}" for note in plan.notes]
+    lines += [f"problem: {problem}" for problem in plan.problems]
+    return "\n".join(lines)

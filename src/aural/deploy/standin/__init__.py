@@ -1,0 +1,1 @@
+"""SageMaker on one machine: the calls that a deployment makes, and containers as plain processes."""

@@ -1,0 +1,90 @@
+"""Model data from a local file or folder to S3, once per content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from aural.deploy.cloud import Cloud, Missing
+from aural.deploy.spec import Deployment, Model
+from aural.errors import SettingsError
+
+DEFAULT_LOCATION = "us-east-1"
+"""The one region that S3 does not want to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A local file or folder and where it goes: an archive as an object, a folder as a prefix."""
+
+    model: str
+    source: Path
+    bucket: str
+    key: str
+
+    @property
+    def address(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+    def files(self) -> list[tuple[Path, str]]:
+        """Local path and key of each file."""
+        if self.source.is_file():
+            return [(self.source, self.key)]
+        return [(path, self.key + str(path.relative_to(self.source))) for path in _files(self.source)]
+
+
+def plan_uploads(deployment: Deployment, account: str, *, local: bool) -> list[Upload]:
+    """One per model with local data. Raises SettingsError for data that are not there."""
+    bucket = deployment.bucket or f"aural-{account}-{deployment.region}"
+    models = [model for model in deployment.models if model.is_uploaded and not (local and model.local)]
+    return [_plan(deployment, model, bucket) for model in models]
+
+
+def _plan(deployment: Deployment, model: Model, bucket: str) -> Upload:
+    source = deployment.folder / model.data
+    if source.is_file() and not source.name.endswith(".tar.gz"):
+        raise SettingsError(f"models.{model.name}.data: expected a folder or a .tar.gz, got {source}")
+    if not source.exists() or (source.is_dir() and not _files(source)):
+        raise SettingsError(f"models.{model.name}.data: expected a folder with files or a .tar.gz at {source}")
+    prefix = f"{deployment.name}/{model.name}/{_digest(source)}/"
+    return Upload(model.name, source, bucket, prefix + source.name if source.is_file() else prefix)
+
+
+def send(cloud: Cloud, upload: Upload) -> int:
+    """Upload what is not there yet; the number of files that were sent. Raises DeployError."""
+    _ensure_bucket(cloud, upload.bucket)
+    return sum(_send(cloud, upload.bucket, path, key) for path, key in upload.files())
+
+
+def _send(cloud: Cloud, bucket: str, path: Path, key: str) -> bool:
+    try:
+        there = cloud.ask("s3", "head_object", Bucket=bucket, Key=key)
+        if there["ContentLength"] == path.stat().st_size:
+            return False
+    except Missing:
+        pass
+    cloud.ask("s3", "upload_file", Filename=str(path), Bucket=bucket, Key=key)
+    return True
+
+
+def _ensure_bucket(cloud: Cloud, bucket: str) -> None:
+    try:
+        cloud.ask("s3", "head_bucket", Bucket=bucket)
+    except Missing:
+        where = {} if cloud.region == DEFAULT_LOCATION else {"LocationConstraint": cloud.region}
+        cloud.ask("s3", "create_bucket", Bucket=bucket, **({"CreateBucketConfiguration": where} if where else {}))
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(source: Path) -> str:
+    """Of names and contents, so that changed weights make a new model."""
+    whole = hashlib.sha256()
+    for path in [source] if source.is_file() else _files(source):
+        whole.update(str(path.relative_to(source.parent)).encode())
+        with path.open("rb") as file:
+            whole.update(hashlib.file_digest(file, "sha256").digest())
+    return whole.hexdigest()[:12]
