@@ -33,7 +33,7 @@ LAYERS = [
     {"app", "logs"},
     {"offline", "inspection", "simulation"},
     {"cli"},
-    {"__main__"},
+    {"__main__", "container"},
 ]
 """Lowest first. A module imports its own layer and those below."""
 MODEL_LIBRARIES = {"ctranslate2", "faster_whisper", "tokenizers", "onnxruntime", "av", "torch"}

@@ -5,8 +5,6 @@ ModelError (424), streams as application/vnd.amazon.eventstream.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import AsyncIterable, AsyncIterator
 
 import orjson
@@ -14,12 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from aural import eventstream
 from aural.api.errors import body_of, note
 from aural.api.sagemaker import ATTRIBUTES, invocations
 from aural.errors import AuralError
-
-EVENT_STREAM = "application/vnd.amazon.eventstream"
-_STRING = 7
 
 
 async def invoke(request: Request) -> Response:
@@ -34,7 +30,7 @@ async def invoke_with_response_stream(request: Request) -> Response:
         return response
     headers = {"x-amzn-sagemaker-content-type": response.headers.get("content-type", "")}
     body = response.body_iterator if isinstance(response, StreamingResponse) else _once(bytes(response.body))
-    return StreamingResponse(_payload_parts(body), headers=headers, media_type=EVENT_STREAM)
+    return StreamingResponse(_payload_parts(body), headers=headers, media_type=eventstream.MEDIA_TYPE)
 
 
 async def _invoke(request: Request) -> Response:
@@ -66,20 +62,7 @@ async def _once(body: bytes) -> AsyncIterator[bytes]:
 
 async def _payload_parts(chunks: AsyncIterable[str | bytes | memoryview]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
-        yield event(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
-
-
-def event(payload: bytes) -> bytes:
-    """One PayloadPart in AWS's event stream encoding: sizes and their CRC-32, headers, payload, CRC-32 of it all."""
-    pairs = {":message-type": "event", ":event-type": "PayloadPart", ":content-type": "application/octet-stream"}
-    headers = b"".join(_header(name, value) for name, value in pairs.items())
-    prelude = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack("!I", zlib.crc32(prelude)) + headers + payload
-    return message + struct.pack("!I", zlib.crc32(message))
-
-
-def _header(name: str, value: str) -> bytes:
-    return bytes([len(name)]) + name.encode() + struct.pack("!BH", _STRING, len(value)) + value.encode()
+        yield eventstream.payload_part(chunk.encode() if isinstance(chunk, str) else bytes(chunk))
 
 
 routes = [

@@ -20,8 +20,7 @@ ATTEMPTS = 8
 """Of each call; botocore's standard mode waits longer each time and repeats throttling, 5xx and lost connections."""
 LOCAL_CREDENTIALS = {"aws_access_key_id": "local", "aws_secret_access_key": "local"}
 MISSING = re.compile(
-    r"could not find|no scaling policy found|no scalable target found|does not exist|not found|no such|cannot be found|cannot find",
-    re.IGNORECASE,
+    r"could not find|no scal\w+ \w+ found|does not exist|not found|no such|cannot (be found|find)", re.IGNORECASE
 )
 MISSING_CODES = frozenset(
     {

@@ -206,6 +206,10 @@ def destroy(file: Path, local: bool, yes: bool) -> None:
     _confirm(f"delete {deployment.name} and all that belongs to it?", yes)
     with _cloud(deployment, local, start=False) as cloud:
         operate.destroy(cloud, deployment, click.echo, _patience(cloud))
+    if local:
+        from aural.deploy.standin import daemon
+
+        daemon.stop_if_empty()
 
 
 def _load(file: Path) -> Deployment:

@@ -1,0 +1,90 @@
+"""One clip through every route of a deployment that stands."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+
+from aural.client import Asked, Client
+from aural.deploy.cloud import Cloud
+from aural.deploy.endpoint import component_name
+from aural.deploy.operate import status
+from aural.deploy.spec import Deployment, Model
+from aural.errors import AuralError
+
+SAMPLE_RATE = 16_000
+SAMPLE_BYTES = 2
+LONGEST_SAID = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    route: str
+    ok: bool
+    said: str
+
+
+def run(cloud: Cloud, deployment: Deployment, audio: bytes | None) -> list[Result]:
+    """Each route's result; a few seconds of speech that come with aural when no audio is given. Raises DeployError."""
+    standing = status(cloud, deployment)
+    results = [Result("endpoint", standing.status == "InService", standing.status)]
+    clip = audio if audio is not None else rehearsal()
+    for model in deployment.models or (Model(name="existing", image="cpu"),):
+        component = component_name(deployment, model) if deployment.uses_components else ""
+        with Client(deployment.name, deployment.region, cloud.url, component) as client:
+            results += _routes(client, model, clip, jumpstart=bool(model.jumpstart) and not cloud.is_local)
+    return results
+
+
+def _routes(client: Client, model: Model, clip: bytes, *, jumpstart: bool) -> list[Result]:
+    """JumpStart's own container knows two of them."""
+    text = b64encode(clip).decode()
+    forms: dict[str, Callable[[], str]] = {
+        "raw audio": lambda: _text(client.send(Asked(clip, "audio/wav"))),
+        "JSON, Whisper's": lambda: _json(client, {"audio_input": clip.hex()}),
+    }
+    if not jumpstart:
+        forms |= {
+            "JSON, Voxtral's": lambda: _json(client, {"transcription": {"audio": {"data": text}}}),
+            "JSON, Parakeet's": lambda: _json(client, {"audio": {"data": text}}),
+            "response stream": lambda: str(list(client.stream(clip, content_type="audio/wav"))[-1]["text"]),
+        }
+    return [_try(f"{model.name}: {name}", form) for name, form in forms.items()]
+
+
+def _try(route: str, form: Callable[[], str]) -> Result:
+    try:
+        said = form()
+    except AuralError as error:
+        return Result(route, False, str(error))
+    except (ValueError, KeyError, IndexError) as error:
+        return Result(route, False, f"expected a transcript in JSON, got something else: {error!r}")
+    return Result(route, True, said[:LONGEST_SAID])
+
+
+def _json(client: Client, document: dict[str, object]) -> str:
+    return _text(client.send(Asked(json.dumps(document).encode(), "application/json")))
+
+
+def _text(answer: bytes) -> str:
+    """JumpStart answers with a list of one; Voxtral's shape has it one level down."""
+    document = json.loads(answer)
+    text = document["transcription"]["text"] if "transcription" in document else document["text"]
+    return text[0] if isinstance(text, list) else str(text)
+
+
+def rehearsal() -> bytes:
+    """The speech that models warm up on, as WAV."""
+    samples = files("aural").joinpath("serving/rehearsal.s16le").read_bytes()
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(SAMPLE_BYTES)
+        writer.setframerate(SAMPLE_RATE)
+        writer.writeframes(samples)
+    return file.getvalue()

@@ -6,10 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from boto3.s3.transfer import TransferConfig
+
 from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.spec import Deployment, Model
 from aural.errors import SettingsError
 
+LARGEST_BYTES = 1 << 40
+"""The stand-in takes files whole."""
 DEFAULT_LOCATION = "us-east-1"
 """The one region that S3 does not want to be told."""
 
@@ -64,7 +68,8 @@ def _send(cloud: Cloud, bucket: str, path: Path, key: str) -> bool:
             return False
     except Missing:
         pass
-    cloud.ask("s3", "upload_file", Filename=str(path), Bucket=bucket, Key=key)
+    whole = {"Config": TransferConfig(multipart_threshold=LARGEST_BYTES)} if cloud.is_local else {}
+    cloud.ask("s3", "upload_file", Filename=str(path), Bucket=bucket, Key=key, **whole)
     return True
 
 

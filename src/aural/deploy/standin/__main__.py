@@ -1,0 +1,14 @@
+"""`python -m aural.deploy.standin FOLDER PORT`: the stand-in's own process."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import uvicorn
+
+from aural.deploy.standin.app import create_app
+from aural.deploy.standin.wire import HOST
+
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
+uvicorn.run(create_app(folder), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=30)

@@ -1,0 +1,98 @@
+"""The stand-in as a process of its own, which outlives the command that started it and ends with its last endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_state_path
+
+from aural.deploy.standin.container import free_port
+from aural.deploy.standin.wire import HOST
+from aural.errors import DeployError
+
+START_S = 30.0
+STOP_S = 45.0
+POLL_S = 0.1
+PING_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    pid: int
+    url: str
+
+    def endpoints(self) -> list[str] | None:
+        """None when it does not answer."""
+        with suppress(OSError, ValueError), urllib.request.urlopen(f"{self.url}/ping", timeout=PING_S) as answer:
+            names: list[str] = json.load(answer)["endpoints"]
+            return names
+        return None
+
+
+def folder() -> Path:
+    """AURAL_STANDIN, else the user's state folder."""
+    return Path(os.environ.get("AURAL_STANDIN") or user_state_path("aural") / "standin")
+
+
+def find() -> str:
+    """The address of the one that runs. Raises DeployError."""
+    daemon = _running()
+    if daemon is None:
+        raise DeployError("expected the stand-in to run; start it with `aural deploy apply --local`")
+    return daemon.url
+
+
+def start() -> str:
+    """The address of the one that runs, started if need be. Raises DeployError."""
+    daemon = _running()
+    if daemon is not None:
+        return daemon.url
+    root, port = folder(), free_port()
+    root.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "aural.deploy.standin", str(root), str(port)]
+    with (root / "standin.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    daemon = Daemon(process.pid, f"http://{HOST}:{port}")
+    deadline = time.monotonic() + START_S
+    while daemon.endpoints() is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise DeployError(f"the stand-in did not start; see {root / 'standin.log'}")
+        time.sleep(POLL_S)
+    _state().write_text(json.dumps({"pid": daemon.pid, "url": daemon.url}))
+    return daemon.url
+
+
+def stop_if_empty() -> bool:
+    """End it when no endpoint is left; whether it was ended."""
+    daemon = _running()
+    if daemon is None or daemon.endpoints():
+        return False
+    with suppress(ProcessLookupError):
+        os.kill(daemon.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    while daemon.endpoints() is not None and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    _state().unlink(missing_ok=True)
+    return True
+
+
+def _running() -> Daemon | None:
+    try:
+        daemon = Daemon(**json.loads(_state().read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return daemon if daemon.endpoints() is not None else None
+
+
+def _state() -> Path:
+    return folder() / "standin.json"
