@@ -40,6 +40,13 @@ def commands(page: Path) -> Iterator[list[str]]:
                 yield shlex.split(line.removeprefix("$ "), comments=True)
 
 
+def found(command: click.Command, arguments: list[str]) -> click.Command:
+    """`deploy plan …` is in the group `deploy`."""
+    while isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    return command
+
+
 def known_flags(command: click.Command) -> set[str]:
     return {flag for parameter in command.params for flag in parameter.opts} | {"--help", "-h"}
 
@@ -58,7 +65,7 @@ def test_commands_exist(page: Path) -> None:
         if name == "make":
             assert arguments[0] in targets, arguments
         else:
-            command = main.commands[arguments[0]]
+            command = found(main, arguments)
             assert {word for word in arguments if word.startswith("-")} <= known_flags(command), arguments
 
 
@@ -112,11 +119,8 @@ def test_the_api_page_leaves_nothing_out() -> None:
 def test_every_error_code_is_on_the_api_page() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AuralError)]
-<<<<<<< HEAD
-    for kind in set(kinds) - {errors.SettingsError, errors.LoadFailed, errors.BenchError}:
-=======
-    for kind in set(kinds) - {errors.SettingsError, errors.LoadFailed, errors.DeployError, errors.CallFailed}:
->>>>>>> 5e0bdb1 (Deployment to SageMaker: deploy.toml, plan, apply, operations)
+    ours = {errors.SettingsError, errors.LoadFailed, errors.BenchError, errors.DeployError, errors.CallFailed}
+    for kind in set(kinds) - ours:
         assert re.search(rf"^\| {kind.status} \| .*`{kind.code}`", page, re.MULTILINE), kind
 
 

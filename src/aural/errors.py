@@ -21,12 +21,9 @@ AuralError
 │   ├── WorkerLost            503  the worker died twice under this job
 │   ├── ServerLost            503  on a cluster: the machine that answered is gone
 │   └── LoadFailed            500  the model could not be loaded
-<<<<<<< HEAD
 ├── BenchError                -    a benchmark cannot be run, read or compared
-=======
 ├── DeployError               -    a deployment could not be made, changed or read
 ├── CallFailed                -    a server or endpoint refused what aural.Client asked
->>>>>>> 5e0bdb1 (Deployment to SageMaker: deploy.toml, plan, apply, operations)
 └── SettingsError             -    the command line, the environment or the file is wrong
 
 `status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
