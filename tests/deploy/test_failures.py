@@ -40,12 +40,9 @@ def failure(aws: Aws, clock: Clock, deployment: Deployment) -> str:
         ("PutRolePolicy", "LimitExceeded", "quota"),
     ],
 )
-@pytest.mark.parametrize("name", ARTICLE)
-def test_a_refusal_at_any_step_leaves_nothing(
-    aws: Aws, clock: Clock, name: str, operation: str, code: str, said: str
-) -> None:
+def test_a_refusal_at_any_step_leaves_nothing(aws: Aws, clock: Clock, operation: str, code: str, said: str) -> None:
     aws.fail(operation, code, "because")
-    message = failure(aws, clock, example(name))
+    message = failure(aws, clock, example(ARTICLE[len(code) % len(ARTICLE)]))
     assert said in message
     assert "because" in message
     assert "What this run had made is gone again." in message

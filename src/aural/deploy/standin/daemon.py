@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 import urllib.request
@@ -23,6 +22,7 @@ START_S = 30.0
 STOP_S = 45.0
 POLL_S = 0.1
 PING_S = 5.0
+LOG = "standin.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +58,22 @@ def start() -> str:
         return daemon.url
     root, port = folder(), free_port()
     root.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "aural.deploy.standin", str(root), str(port)]
-    with (root / "standin.log").open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    daemon = Daemon(process.pid, f"http://{HOST}:{port}")
+    daemon = Daemon(_spawn(root, port), f"http://{HOST}:{port}")
     deadline = time.monotonic() + START_S
     while daemon.endpoints() is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise DeployError(f"the stand-in did not start; see {root / 'standin.log'}")
+        if os.waitpid(daemon.pid, os.WNOHANG)[0] or time.monotonic() > deadline:
+            raise DeployError(f"the stand-in did not start; see {root / LOG}")
         time.sleep(POLL_S)
     _state().write_text(json.dumps({"pid": daemon.pid, "url": daemon.url}))
     return daemon.url
+
+
+def _spawn(root: Path, port: int) -> int:
+    """A process in a session of its own: Ctrl-C here is not meant for it."""
+    log = (os.POSIX_SPAWN_OPEN, 1, str(root / LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    files = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), log, (os.POSIX_SPAWN_DUP2, 1, 2)]
+    command = [sys.executable, "-m", "aural.deploy.standin", str(root), str(port)]
+    return os.posix_spawn(sys.executable, command, os.environ, file_actions=files, setsid=True)
 
 
 def stop_if_empty() -> bool:
