@@ -16,7 +16,8 @@ import click
 import pytest
 
 from aural import errors
-from aural.api import models, openai, page, runtime, sagemaker, status
+from aural.api import captions, deepgram, models, openai, page, runtime, sagemaker, status
+from aural.api.deepgram import query
 from aural.audio.encoding import Encoding
 from aural.cli import main
 from aural.types import Reason
@@ -108,9 +109,12 @@ def test_curl_examples_run(whisper: Server, desk: Path, name: str) -> None:
 def test_the_api_page_leaves_nothing_out() -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     routes = [*openai.routes, *models.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes]
+    routes += [*deepgram.routes, *captions.routes]
     for path in {route.path.replace(":path", "") for route in routes} - {"/"}:
         assert path in text or path.rpartition("/")[2] in text, path
     for word in {*openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:
+        assert re.search(rf"\b{word}\b", text), word
+    for word in {*query.ENCODINGS, *query.HONOURED, *query.NOTED, *query.SWITCHES} - {"token"}:
         assert re.search(rf"\b{word}\b", text), word
     for word in {*get_args(Encoding), *(reason.value for reason in Reason), *sagemaker.STREAMS}:
         assert word in text, word
@@ -120,6 +124,7 @@ def test_every_error_code_is_on_the_api_page() -> None:
     page = (ROOT / "docs" / "api.md").read_text()
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.AuralError)]
     ours = {errors.SettingsError, errors.LoadFailed, errors.BenchError, errors.DeployError, errors.CallFailed}
+    ours |= {errors.SessionLost}
     for kind in set(kinds) - ours:
         assert re.search(rf"^\| {kind.status} \| .*`{kind.code}`", page, re.MULTILINE), kind
 

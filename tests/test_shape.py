@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "aural"
 
 LAYERS = [
     {"types", "errors"},
-    {"eventstream", "client"},
+    {"eventstream", "client", "streaming"},
     {"deploy"},
     {"languages", "metrics", "text"},
     {"bench"},
@@ -31,7 +31,7 @@ LAYERS = [
     {"settings"},
     {"assembly"},
     {"app", "logs"},
-    {"offline", "inspection", "simulation"},
+    {"offline", "inspection", "simulation", "terminal"},
     {"cli"},
     {"__main__", "container"},
 ]

@@ -1,4 +1,4 @@
-"""The command line: serve, transcribe, models, doctor. Each flag may also come as AURAL_… or from a TOML file."""
+"""The command line: serve, transcribe, live, models, doctor. Each flag may also come as AURAL_… or from a TOML file."""
 
 from __future__ import annotations
 
@@ -186,6 +186,61 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
     settings = _settings(given | {"log_level": given.get("log_level") or "warning", "log_format": "text"})
     logs.configure(settings.log_level, settings.log_format)
     _run(offline.ask_server(files, ask, url, settings.api_key) if url else offline.transcribe(files, ask, settings))
+
+
+@main.command()
+@click.argument("source", default="-", metavar="[FILE|-]")
+@_option("--model", "models", help="Model to hear with.")
+@click.option("--language", help="As 'en', 'zh-TW', 'chinese'; left out, it is detected.")
+@click.option("--silence-ms", type=int, default=500, show_default=True, help="Silence that ends an utterance.")
+@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Keep it: .txt, .srt or .vtt.")
+@click.option("--url", help="Speak to the server at this address instead of starting one here.")
+@_option("--api-key", help="The server's key.")
+@_options(ENGINE_OPTIONS)
+@config_option
+def live(source: str, **given: Any) -> None:
+    """Show captions of FILE, heard at the speed at which it was spoken, or of PCM16 (16 kHz, mono) on stdin.
+
+    \b
+    arecord -q -t raw -f S16_LE -r 16000 | aural live
+    """
+    from aural import terminal
+    from aural.streaming.session import Wish
+
+    if source == terminal.STDIN and sys.stdin.isatty():
+        raise click.UsageError("expected a FILE, or samples on stdin; stdin is a terminal")
+    if source != terminal.STDIN and not Path(source).is_file():
+        raise click.BadParameter(f"{source!r} is no file", param_hint="FILE")
+    wish = Wish(model=given["models"], language=given["language"], silence_ms=given["silence_ms"], words=True)
+    key = given["api_key"] or ""
+
+    async def run() -> None:
+        if given["url"]:
+            return await terminal.caption(source, wish, given["url"], key, given["save"])
+        async with terminal.own_server(_serve_flags(given)) as url:
+            return await terminal.caption(source, wish, url, key, given["save"])
+
+    _run(run())
+
+
+def _serve_flags(given: dict[str, Any]) -> list[str]:
+    """The flags of `aural serve` among those given."""
+    names = {"models": "--model"} | {
+        name: "--" + name.replace("_", "-")
+        for name in (
+            "device",
+            "compute_type",
+            "replicas",
+            "threads",
+            "max_batch",
+            "fitted_windows",
+            "beam_size",
+            "api_key",
+        )
+    }
+    level = given.get("log_level") or "warning"
+    known = [part for name, flag in names.items() if given.get(name) for part in (flag, str(given[name]))]
+    return ["--log-level", level, *known]
 
 
 @main.command()

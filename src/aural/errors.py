@@ -24,6 +24,7 @@ AuralError
 ├── BenchError                -    a benchmark cannot be run, read or compared
 ├── DeployError               -    a deployment could not be made, changed or read
 ├── CallFailed                -    a server or endpoint refused what aural.Client asked
+├── SessionLost               502  said by the client: the server ended a live session, or cannot be reached
 └── SettingsError             -    the command line, the environment or the file is wrong
 
 `status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
@@ -225,6 +226,11 @@ class LoadFailed(EngineFailed):
 
 class BenchError(AuralError):
     code = "benchmark_failed"
+
+
+class SessionLost(AuralError):
+    status = 502
+    code = "session_lost"
 
 
 class SettingsError(AuralError):

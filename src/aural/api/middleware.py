@@ -27,6 +27,8 @@ REQUEST_ID = "x-request-id"
 OPEN_PATHS = frozenset({"/ping"})
 """Answered to anybody, like the page itself: a browser cannot send a key before it has the page that asks for it."""
 PAGE = "/page/"
+CAPTIONS = "/v1/captions/"
+"""The id of a session, which nobody can guess, is the key to its captions: players cannot send another."""
 UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
 """Answered at any load: that is when they are asked."""
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
@@ -193,7 +195,11 @@ def _is_counted(path: str) -> bool:
 
 
 def _is_open(path: str, headers: Headers) -> bool:
-    return path in OPEN_PATHS or path.startswith(PAGE) or (path == "/" and "text/html" in headers.get("accept", ""))
+    return (
+        path in OPEN_PATHS
+        or path.startswith((PAGE, CAPTIONS))
+        or (path == "/" and "text/html" in headers.get("accept", ""))
+    )
 
 
 def _key_among(subprotocols: Iterable[str]) -> bytes:

@@ -19,6 +19,7 @@ from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
 from aural.errors import AuralError, BadRequest, SessionExpired
 from aural.live.events import Ended, Event
+from aural.serving.captions import Captions
 from aural.serving.live import Live, Stream
 
 LONGEST_S = 3600.0
@@ -37,9 +38,10 @@ class _Done(Exception):
 class Conversation:
     """One client on one socket."""
 
-    def __init__(self, socket: WebSocket, live: Live) -> None:
+    def __init__(self, socket: WebSocket, live: Live, captions: Captions) -> None:
         self._socket = socket
         self._live = live
+        self._captions = captions
         self._writer = Writer(_dialect(socket))
         asked = socket.query_params
         model = live.fleet.model(asked.get("model")).name
@@ -59,7 +61,7 @@ class Conversation:
                 tasks.create_task(_expire())
 
     async def _tell(self, stream: Stream) -> None:
-        async for event in stream:
+        async for event in self._captions.noting(self._session.id, stream):
             if isinstance(event, Ended) and not self._is_finishing:
                 raise _Done
             await self._tell_one(event)
@@ -134,7 +136,8 @@ async def realtime(socket: WebSocket) -> None:
     """A conversation from handshake to close. Every error is told before the socket closes."""
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None)
     try:
-        await Conversation(socket, service_of(socket).live).run()
+        service = service_of(socket)
+        await Conversation(socket, service.live, service.captions).run()
     except* _Done:
         await _close(socket, 1000)
     except* AuralError as errors:

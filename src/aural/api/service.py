@@ -19,6 +19,7 @@ from aural.audio.raw import decode_raw
 from aural.errors import AuralError, NotReady
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
+from aural.serving.captions import Captions
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
 from aural.serving.model import UNLOADED
@@ -68,6 +69,7 @@ class Service:
     max_audio_s: float
     beam_size: int
     live: Live
+    captions: Captions = field(default_factory=Captions)
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
     def knock(self) -> None:

@@ -59,7 +59,7 @@ export class Captions {
     this.draw(utterance);
   }
 
-  final(id, text, { words, startMs, endMs, language } = {}) {
+  final(id, text, { words, start_ms: startMs, end_ms: endMs, language } = {}) {
     const utterance = this.get(id);
     utterance.committed = text;
     if (words) utterance.words = words.map((word) => this.placed(word));
@@ -107,14 +107,15 @@ export class Captions {
       utterance.node = makeNode();
       this.view.list.append(utterance.node.row);
     }
-    const { row, time, committed, draft } = utterance.node;
+    const { row, time, committed, space, draft } = utterance.node;
     const { scroller } = this.view;
     const wasAtBottom = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_BOTTOM_PX;
     row.hidden = !hasText;
     row.className = `utterance ${utterance.isOpen ? "open" : "final"} ${utterance.failure ? "failed" : ""}`;
     time.textContent = clock(utterance.startMs);
     committed.textContent = utterance.failure ? explain({ name: "failed", detail: utterance.failure }) : utterance.committed.trimStart();
-    draft.textContent = spaced(utterance.committed, utterance.draft);
+    draft.textContent = utterance.draft.trimStart();
+    space.data = utterance.draft && isSpaced(utterance.committed) ? " " : "";
     if (utterance.language) committed.lang = utterance.language;
     if (wasAtBottom) scroller.scrollTop = scroller.scrollHeight;
   }
@@ -135,15 +136,15 @@ function makeNode() {
   const draft = document.createElement("span");
   committed.className = "committed";
   draft.className = "draft";
-  line.append(committed, draft);
+  const space = document.createTextNode("");
+  line.append(committed, space, draft);
   row.append(time, line);
-  return { row, time, committed, draft };
+  return { row, time, committed, space, draft };
 }
 
-/** The draft as it follows the committed text: a space where both sides are written with spaces. */
-function spaced(committed, draft) {
-  if (!committed) return draft.trimStart();
-  return draft && !/^\s/.test(draft) && /[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{P}\d]$/u.test(committed) ? ` ${draft}` : draft;
+/** Whether what follows this text is set apart by a space. */
+function isSpaced(text) {
+  return text !== "" && !/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}，。、？！]$/u.test(text);
 }
 
 function clock(ms) {

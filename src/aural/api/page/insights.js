@@ -1,8 +1,8 @@
 // The place of the panel beside the captions. The page calls these three; nothing else knows of insights.
 
-/** What a session is asked for beside captions: fields for `session.aural` of session.update. */
-export function sessionOptions() {
-  return {};
+/** What a session is asked for beside captions: names for `session.include` of session.update. */
+export function include() {
+  return [];
 }
 
 /** Any event of the session, in order. */

@@ -8,6 +8,7 @@ import { Session } from "./session.js";
 import { currentLocale, explain, languageName, say, switchLocale, translate } from "./words.js";
 
 const KEY = "aural.key";
+const EXTRAS = ["aural.drafts", "aural.words", "aural.details"]; // what the page asks for beyond OpenAI's events
 const LEVEL_GAIN = 1.6;
 const SMOOTHING = 0.3;
 
@@ -52,7 +53,7 @@ async function start(openSource) {
       key: sessionStorage.getItem(KEY),
       model: $("model").value,
       language: $("language").value,
-      options: { drafts: true, words: true, ...insights.sessionOptions() },
+      include: [...EXTRAS, ...insights.include()],
       onEvent,
       onClose,
       onSlow: (isSlow) => complain(isSlow ? { name: "slow" } : null),
@@ -107,11 +108,15 @@ function onEvent(event) {
       measure("word", event.words?.at(-1)?.end * 1000);
       break;
     case "aural.draft":
-      captions.redraft(event.item_id, event.text);
+      captions.redraft(event.item_id, event.draft);
       break;
     case "conversation.item.input_audio_transcription.completed":
       captions.final(event.item_id, event.transcript, event);
       measure("final", page.stoppedMs);
+      break;
+    case "aural.language":
+      page.heard = event.language;
+      showMeters();
       break;
     case "conversation.item.input_audio_transcription.failed":
       captions.fail(event.item_id, event.error.message);

@@ -8,11 +8,10 @@ const FINISH_WITHIN_MS = 15_000;
 
 export class Session {
   /** Opens at once. `onEvent(event)` gets every event of the server, `onClose(error|null)` is called once. */
-  constructor({ key, model, language, options, onEvent, onClose, onSlow }) {
+  constructor({ key, model, language, include, onEvent, onClose, onSlow }) {
     this.handlers = { onEvent, onClose, onSlow };
-    this.wish = { model, language, options };
+    this.wish = { model, language, include };
     this.clock = new Clock();
-    this.open = new Set(); // items that are not completed yet
     this.waiting = []; // frames from before the session was configured
     this.state = "opening";
     const url = new URL("v1/realtime?intent=transcription", document.baseURI);
@@ -36,15 +35,15 @@ export class Session {
   /** Ask for what is still unsaid, wait for the last words, close. */
   async finish() {
     if (this.state === "opening") this.finishWhenOpen = true;
-    else this.commit();
+    else if (this.state === "open") this.sayFinished();
     const timer = setTimeout(() => this.socket.close(1000), FINISH_WITHIN_MS);
     await this.done;
     clearTimeout(timer);
   }
 
-  commit() {
+  sayFinished() {
     this.state = "finishing";
-    this.send({ type: "input_audio_buffer.commit", event_id: "last" });
+    this.send({ type: "aural.finish" });
   }
 
   send(event) {
@@ -59,40 +58,32 @@ export class Session {
       case "session.updated":
         this.begin();
         break;
-      case "input_audio_buffer.speech_started":
-      case "input_audio_buffer.committed":
-        this.open.add(event.item_id);
-        break;
-      case "conversation.item.input_audio_transcription.completed":
-      case "conversation.item.input_audio_transcription.failed":
-        this.open.delete(event.item_id);
+      case "aural.ended":
+        this.socket.close(1000);
         break;
       case "error":
-        if (event.error.event_id === "last") break; // nothing was left to commit
         this.failure ??= new Error(event.error.message);
         if (this.state === "opening") this.socket.close(1000);
     }
-    if (event.type === "input_audio_buffer.committed" || event.type === "error") this.isCommitted = this.state === "finishing";
     this.handlers.onEvent(event);
-    if (this.isCommitted && this.open.size === 0) this.socket.close(1000);
   }
 
   configure() {
-    const { model, language, options } = this.wish;
+    const { model, language, include } = this.wish;
     const transcription = { ...(model && { model }), ...(language && { language }) };
     const input = {
       format: { type: "audio/pcm", rate: RATE },
       transcription,
       turn_detection: { type: "server_vad" },
     };
-    this.send({ type: "session.update", session: { type: "transcription", audio: { input }, aural: options } });
+    this.send({ type: "session.update", session: { type: "transcription", audio: { input }, include } });
   }
 
   begin() {
     if (this.state !== "opening") return;
     this.state = "open";
     for (const pcm of this.waiting.splice(0)) this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
-    if (this.finishWhenOpen) this.commit();
+    if (this.finishWhenOpen) this.sayFinished();
   }
 
   end({ code, reason }) {

@@ -1,0 +1,154 @@
+"""The query of Deepgram's live API as what a session is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.datastructures import QueryParams
+
+from aural.api.service import language_options
+from aural.audio.encoding import Encoding
+from aural.errors import BadRequest, UnsupportedParameter
+from aural.languages import Script
+from aural.live.settings import Format, LiveSettings, Manual, ServerVad, Turns
+from aural.types import Options
+
+ENCODINGS: dict[str, Encoding] = {
+    "linear16": "pcm_s16le",
+    "linear32": "pcm_f32le",
+    "mulaw": "mulaw",
+    "alaw": "alaw",
+}
+RATES_HZ = (8000, 48_000)
+DEFAULT_ENDPOINTING_MS = 500
+LEAST_ENDPOINTING_MS = 200
+"""Deepgram's own default is 10 ms. Whisper hears words, and so short a silence would cut them."""
+LEAST_UTTERANCE_END_MS = 1000
+DEEPGRAM_MODELS = ("nova", "enhanced", "general", "flux")
+"""Families of Deepgram's own names, all of which mean the first model here."""
+
+HONOURED = frozenset(
+    {"model", "language", "encoding", "sample_rate", "channels", "interim_results", "endpointing", "utterance_end_ms"}
+    | {"vad_events", "punctuate", "smart_format", "keyterm", "keywords", "no_delay", "token"}
+)
+NOTED = frozenset({"tag", "extra", "mip_opt_out", "version"})
+"""Taken and of no effect here, as they are in what Deepgram answers."""
+SWITCHES = {
+    "diarize": "speakers are not told apart",
+    "multichannel": "channels are not told apart",
+    "numerals": "numbers stay as the model writes them",
+    "profanity_filter": "nothing is masked",
+    "detect_entities": "entities are not marked in this protocol",
+    "dictation": "punctuation is not dictated",
+    "filler_words": "the model leaves them out",
+}
+"""Allowed when they are off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller asks for."""
+
+    live: LiveSettings
+    interim: bool
+    """Results that may still change."""
+    vad_events: bool
+    punctuated: bool
+    """Text as the model writes it; otherwise lower case without punctuation, as Deepgram's default is."""
+    utterance_end_ms: int | None
+
+
+def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
+    """Raises BadRequest and UnsupportedParameter, which name the parameter."""
+    _check_names(query)
+    code, script = _language(query)
+    interim = _switch(query, "interim_results")
+    end_ms = _utterance_end_ms(query, interim)
+    options = Options(
+        language=code,
+        hotwords=" ".join([*query.getlist("keyterm"), *(_unboosted(word) for word in query.getlist("keywords"))]),
+    )
+    live = LiveSettings(
+        model=_model(query.get("model"), known_models),
+        options=options,
+        script=script,
+        format=_format(query),
+        turns=_turns(query),
+    )
+    punctuated = _switch(query, "punctuate") or _switch(query, "smart_format")
+    return Wish(live, interim, _switch(query, "vad_events"), punctuated, end_ms)
+
+
+def _check_names(query: QueryParams) -> None:
+    for name, why in SWITCHES.items():
+        if query.get(name, "false").lower() != "false":
+            raise UnsupportedParameter(name, query[name], "aural", why)
+    unknown = sorted(query.keys() - HONOURED - NOTED - SWITCHES.keys())
+    if unknown:
+        known = ", ".join(sorted(HONOURED))
+        raise BadRequest(f"expected parameters of {known}; got {', '.join(unknown)}", param=unknown[0])
+
+
+def _model(name: str | None, known: Sequence[str]) -> str | None:
+    """None, the first model, for Deepgram's own names."""
+    if name is None or name in known:
+        return name
+    return None if name.split("-")[0] in DEEPGRAM_MODELS else name
+
+
+def _language(query: QueryParams) -> tuple[str | None, Script]:
+    tag = query.get("language", "en")
+    return (None, "t2s") if tag == "multi" else language_options(tag)
+
+
+def _format(query: QueryParams) -> Format:
+    encoding = query.get("encoding")
+    if encoding not in ENCODINGS:
+        raise BadRequest(
+            f"expected an encoding of {', '.join(ENCODINGS)} (containers are not taken live), got {encoding!r}",
+            param="encoding",
+        )
+    channels = _whole(query, "channels", 1, 1) or 1
+    rate = _whole(query, "sample_rate", *RATES_HZ)
+    if rate is None:
+        raise BadRequest("expected a sample_rate with a raw encoding, got none", param="sample_rate")
+    return Format(ENCODINGS[encoding], rate, channels)
+
+
+def _turns(query: QueryParams) -> Turns:
+    value = query.get("endpointing", "true").lower()
+    if value == "false":
+        return Manual()
+    if value == "true":
+        return ServerVad(silence_duration_ms=DEFAULT_ENDPOINTING_MS)
+    silence_ms = _whole(query, "endpointing", 0, 10_000) or 0
+    return ServerVad(silence_duration_ms=max(LEAST_ENDPOINTING_MS, silence_ms))
+
+
+def _utterance_end_ms(query: QueryParams, interim: bool) -> int | None:
+    gap_ms = _whole(query, "utterance_end_ms", LEAST_UTTERANCE_END_MS, 60_000)
+    if gap_ms is not None and not interim:
+        raise BadRequest("expected interim_results=true with utterance_end_ms", param="utterance_end_ms")
+    return gap_ms
+
+
+def _switch(query: QueryParams, name: str) -> bool:
+    value = query.get(name, "false").lower()
+    if value not in ("true", "false"):
+        raise BadRequest(f"expected {name} of true or false, got {value!r}", param=name)
+    return value == "true"
+
+
+def _whole(query: QueryParams, name: str, low: int, high: int) -> int | None:
+    value = query.get(name)
+    if value is None:
+        return None
+    if not value.isdecimal() or not low <= int(value) <= high:
+        raise BadRequest(f"expected {name} from {low} to {high}, got {value!r}", param=name)
+    return int(value)
+
+
+def _unboosted(keyword: str) -> str:
+    """`word:2` as the word: there is no measure of how much to expect it."""
+    return keyword.partition(":")[0]

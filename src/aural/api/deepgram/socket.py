@@ -1,0 +1,239 @@
+"""WS /v1/listen: one caller on one socket, from handshake to close."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from starlette.responses import JSONResponse
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from aural.api.deepgram.query import Wish, parse
+from aural.api.deepgram.results import FINALIZE, Message, Results, model_info
+from aural.api.service import service_of
+from aural.audio.encoding import SAMPLE_BYTES
+from aural.errors import AuralError, BadAudio, BadRequest
+from aural.live.events import Ended, Failed
+from aural.serving.live import Live, Stream
+from aural.types import SAMPLE_RATE, Timestamps, seconds
+
+IDLE_S = 10.0
+"""Without audio or a KeepAlive for so long, the caller has gone."""
+REQUEST_ID = "dg-request-id"
+ERROR = "dg-error"
+NO_AUDIO = "NET-0001"
+UNREADABLE = "DATA-0000"
+SUBPROTOCOLS = ("token", "bearer")
+
+
+class _Done(Exception):
+    """The call is over, in peace."""
+
+
+class _Silent(Exception):
+    """The caller said nothing for too long."""
+
+
+class Call:
+    """What one caller says and is told."""
+
+    def __init__(self, socket: WebSocket, stream: Stream, wish: Wish, request_id: str, model: str) -> None:
+        self._socket = socket
+        self._stream = stream
+        self._wish = wish
+        self._request_id = request_id
+        self._model = model
+        self._results = Results(wish, request_id, model)
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+        self._created = datetime.now(UTC).isoformat()
+
+    async def run(self) -> None:
+        """Until one of us hangs up. Raises _Done, _Silent and AuralError in a group."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tell())
+            tasks.create_task(self._listen())
+
+    async def _tell(self) -> None:
+        async for event in self._stream:
+            match event:
+                case Ended():
+                    await self._send(self._metadata())
+                    raise _Done
+                case Failed(None, error, reference) if reference != FINALIZE:
+                    raise error
+            for message in self._results.on(event, self._received):
+                await self._send(message)
+
+    async def _listen(self) -> None:
+        while (frame := await self._receive())["type"] != "websocket.disconnect":
+            data, text = frame.get("bytes"), frame.get("text")
+            order = _order(text if text is not None else data)
+            if order is not None:
+                if await self._obey(order):
+                    return None
+            elif data:
+                await self._hear(data)
+            else:
+                return await self._stream.finish()
+        raise _Done
+
+    async def _receive(self) -> Any:
+        try:
+            async with asyncio.timeout(IDLE_S):
+                return await self._socket.receive()
+        except TimeoutError:
+            raise _Silent from None
+
+    async def _hear(self, data: bytes) -> None:
+        self._digest.update(data)
+        self._bytes += len(data)
+        await self._stream.append(data)
+        for message in self._results.on_time(self._received):
+            await self._send(message)
+
+    async def _obey(self, order: Message) -> bool:
+        """Whether that was the last thing to hear."""
+        match order["type"]:
+            case "KeepAlive":
+                return False
+            case "Finalize":
+                self._results.finalize()
+                self._stream.commit(FINALIZE)
+                return False
+            case "CloseStream":
+                await self._stream.finish()
+                return True
+            case "Configure":
+                await self._send(await self._configured(order.get("keyterms"), order.get("features")))
+                return False
+            case kind:
+                known = "KeepAlive, Finalize, Configure or CloseStream"
+                raise BadRequest(f"expected a type of {known}, got {str(kind)[:100]!r}")
+
+    async def _configured(self, keyterms: object, features: object) -> Message:
+        """Other words to expect from here on."""
+        try:
+            if features or not isinstance(keyterms, list):
+                raise BadRequest("expected a list of keyterms and no features")
+            options = replace(self._stream.settings.options, hotwords=" ".join(map(str, keyterms)))
+            await self._stream.configure(replace(self._stream.settings, options=options))
+        except AuralError as error:
+            reason = {"code": "CONFIGURE_KEYTERMS_NOT_SUPPORTED", "description": str(error)}
+            return {"type": "ConfigureFailure", "request_id": self._request_id, **reason}
+        return {"type": "ConfigureSuccess", "request_id": self._request_id, "keyterms": keyterms}
+
+    @property
+    def _received(self) -> int:
+        """Samples at 16 kHz that came so far."""
+        form = self._wish.live.format
+        return self._bytes // (SAMPLE_BYTES[form.encoding] * form.channels) * SAMPLE_RATE // form.rate
+
+    def _metadata(self) -> Message:
+        info = model_info(self._model)
+        return {
+            "type": "Metadata",
+            "transaction_key": "deprecated",
+            "request_id": self._request_id,
+            "sha256": self._digest.hexdigest(),
+            "created": self._created,
+            "duration": seconds(self._received),
+            "channels": self._wish.live.format.channels,
+            "models": [info["model_uuid"]],
+            "model_info": {info["model_uuid"]: info["model_info"]},
+        }
+
+    async def _send(self, message: Message) -> None:
+        try:
+            await self._socket.send_text(orjson.dumps(message).decode())
+        except WebSocketDisconnect:
+            raise _Done from None
+
+
+async def listen(socket: WebSocket) -> None:
+    """What cannot be honoured or taken on is refused before the handshake, as Deepgram does."""
+    request_id = str(uuid4())
+    try:
+        live: Live = service_of(socket).live
+        wish = _timed(parse(socket.query_params, live.fleet.names), live)
+        async with live.open(wish.live) as stream:
+            offered = [name for name in SUBPROTOCOLS if name in socket.scope.get("subprotocols", ())]
+            await socket.accept(offered[0] if offered else None, [(REQUEST_ID.encode(), request_id.encode())])
+            model = live.fleet.get(wish.live.model).scheduler.name
+            await _converse(Call(socket, stream, wish, request_id, model))
+    except AuralError as error:
+        await _refuse(socket, error, request_id)
+
+
+def _timed(wish: Wish, live: Live) -> Wish:
+    """With times of words, where the model gives them; elsewhere they are spread over the sound."""
+    if Timestamps.WORD not in live.fleet.get(wish.live.model).scheduler.capabilities.timestamps:
+        return wish
+    options = replace(wish.live.options, timestamps=Timestamps.WORD)
+    return replace(wish, live=replace(wish.live, options=options))
+
+
+async def _converse(call: Call) -> None:
+    socket = call._socket
+    try:
+        await call.run()
+    except* _Done:
+        await _close(socket, 1000)
+    except* _Silent:
+        await _close(socket, 1011, NO_AUDIO)
+    except* BadAudio:
+        await _close(socket, 1008, UNREADABLE)
+    except* AuralError as errors:
+        error = errors.exceptions[0]
+        assert isinstance(error, AuralError)
+        await _break_off(socket, error)
+
+
+async def _refuse(socket: WebSocket, error: AuralError, request_id: str) -> None:
+    service_of(socket).metrics.refused.labels(error.code).inc()
+    if socket.application_state is not WebSocketState.CONNECTING:
+        return await _break_off(socket, error)
+    message = str(error)
+    headers = {REQUEST_ID: request_id, ERROR: message.encode("ascii", "replace").decode()[:1000]}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    body = {"err_code": error.code.upper(), "err_msg": message, "request_id": request_id}
+    return await socket.send_denial_response(JSONResponse(body, error.status, headers))
+
+
+async def _break_off(socket: WebSocket, error: AuralError) -> None:
+    """Say why, then close."""
+    message = {"type": "Error", "variant": error.code, "description": str(error), "message": str(error)}
+    with suppress(WebSocketDisconnect, RuntimeError):
+        await socket.send_text(orjson.dumps(message).decode())
+    await _close(socket, error.close_code, error.code)
+
+
+async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
+    if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
+        with suppress(WebSocketDisconnect, RuntimeError):
+            await socket.close(code, reason)
+
+
+def _order(frame: str | bytes | None) -> Message | None:
+    """A control message, also one in a binary frame (clients behind SageMaker send those); None for audio. Raises
+    BadRequest for text that is none."""
+    if frame is None or (isinstance(frame, bytes) and not frame.startswith(b'{"')):
+        return None
+    with suppress(orjson.JSONDecodeError):
+        order = orjson.loads(frame)
+        if isinstance(order, dict) and "type" in order:
+            return order
+    if isinstance(frame, bytes):
+        return None
+    raise BadRequest(f"expected a JSON object with a type, got {frame[:100]!r}")
+
+
+routes = [WebSocketRoute("/v1/listen", listen)]

@@ -1,0 +1,244 @@
+"""`aural live`: captions in a terminal, from a file at the speed at which it was spoken or from samples on stdin."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from aural.api import formats
+from aural.audio.decode import decode
+from aural.errors import SettingsError
+from aural.streaming.clock import CaptureClock
+from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Started, Stopped
+from aural.streaming.pace import FRAME_S, paced
+from aural.streaming.session import LiveSession, Wish, connect
+from aural.types import SAMPLE_RATE, Segment, samples, seconds
+
+START_S = 600.0
+"""How long a server of one's own may take to load its model, a download included."""
+LONGEST_S = 24 * 3600.0
+POLL_S = 0.1
+STOP_S = 40.0
+FULL_SCALE = 32_767
+FRAMES_PER_SECOND = 12
+STDIN = "-"
+SAVED = (".txt", ".srt", ".vtt")
+
+
+@dataclass(slots=True)
+class Line:
+    """An utterance on the screen."""
+
+    start_s: float = 0.0
+    end_s: float = 0.0
+    committed: str = ""
+    draft: str = ""
+
+
+@dataclass(slots=True)
+class Screen:
+    """What is shown: the utterances that are still open, whether somebody speaks, how late the words are."""
+
+    clock: CaptureClock
+    open: dict[str, Line] = field(default_factory=dict)
+    speaking: set[str] = field(default_factory=set)
+    word_lag_s: float | None = None
+    final_lag_s: float | None = None
+    segments: list[Segment] = field(default_factory=list)
+
+    def follow(self, event: Event) -> Line | None:
+        """Take in an event; the line, when it is finished and says something."""
+        match event:
+            case Started(item, at_s):
+                self.open[item] = Line(at_s, at_s)
+                self.speaking.add(item)
+            case Stopped(item, at_s):
+                self._line(item).end_s = at_s
+                self.speaking.discard(item)
+            case Grown(item, text, words):
+                line = self._line(item)
+                line.committed, line.draft = line.committed + text, ""
+                if words:
+                    self.word_lag_s = self.clock.since(words[-1].end_s)
+            case Drafted(item, text):
+                self._line(item).draft = text
+            case Done(item, text, start_s, end_s):
+                return self._finish(item, text, start_s, end_s)
+            case Failed(item, message):
+                self.speaking.discard(item)
+                line = self.open.pop(item, Line())
+                line.committed = f"[{message}]"
+                return line
+        return None
+
+    def _line(self, item: str) -> Line:
+        return self.open.setdefault(item, Line())
+
+    def _finish(self, item: str, text: str, start_s: float | None, end_s: float | None) -> Line | None:
+        line = self.open.pop(item, Line())
+        self.speaking.discard(item)
+        self.final_lag_s = self.clock.since(line.end_s) if line.end_s else self.final_lag_s
+        line.committed = text.strip()
+        line.start_s = line.start_s if start_s is None else start_s
+        line.end_s = line.end_s if end_s is None else end_s
+        if not line.committed:
+            return None
+        self.segments.append(Segment(line.committed, samples(line.start_s), samples(line.end_s)))
+        return line
+
+    def __rich__(self) -> Group:
+        lines = [_drawn(line) for line in self.open.values() if line.committed or line.draft]
+        mark, word = ("●", "hearing speech") if self.speaking else ("○", "listening")
+        lags = "".join(
+            f" · {name} {lag:.1f} s"
+            for name, lag in (("word", self.word_lag_s), ("final", self.final_lag_s))
+            if lag is not None
+        )
+        heard_s = seconds(self.clock.samples)
+        status = Text.assemble((mark, "red" if self.speaking else "green"), (f" {word} · {heard_s:.0f} s{lags}", "dim"))
+        return Group(*lines, status)
+
+
+class Display(Protocol):
+    def say(self, line: Line) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    console: Console
+
+    def say(self, line: Line) -> None:
+        self.console.print(_drawn(line))
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """For pipes and files: finished lines alone."""
+
+    def say(self, line: Line) -> None:
+        print(line.committed, flush=True)
+
+
+async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | None) -> None:
+    """Show what is said in `source` (a file, or `-` for PCM16 at 16 kHz on stdin). Raises SessionLost, Overloaded,
+    BadAudio, SettingsError."""
+    if save is not None and save.suffix not in SAVED:
+        raise SettingsError(f"expected a file that ends in {', '.join(SAVED)} to save to, got {save.name!r}")
+    screen = Screen(CaptureClock())
+    async with connect(url, wish, api_key) as session:
+        frames = (
+            _from_stdin(sys.stdin.buffer) if source == STDIN else paced(await asyncio.to_thread(_read, Path(source)))
+        )
+        with _display(screen) as display:
+            sending = asyncio.create_task(_send(session, frames, screen.clock))
+            try:
+                async for event in session:
+                    if line := screen.follow(event):
+                        display.say(line)
+                await sending
+            finally:
+                sending.cancel()
+                _write(screen.segments, save)
+
+
+async def _send(session: LiveSession, frames: AsyncIterator[bytes], clock: CaptureClock) -> None:
+    async for frame in frames:
+        clock.note(len(frame) // 2)
+        await session.send(frame)
+    await session.finish()
+
+
+def _read(path: Path) -> bytes:
+    pcm = decode(path.read_bytes(), limit_s=LONGEST_S)
+    return (np.clip(pcm.samples, -1, 1) * FULL_SCALE).astype("<i2").tobytes()
+
+
+async def _from_stdin(pipe: BinaryIO) -> AsyncIterator[bytes]:
+    """Frames as they come, whole samples each."""
+    rest = b""
+    while data := await asyncio.to_thread(os.read, pipe.fileno(), round(FRAME_S * SAMPLE_RATE) * 2):
+        data = rest + data
+        even = len(data) // 2 * 2
+        rest = data[even:]
+        if even:
+            yield data[:even]
+
+
+@contextmanager
+def _display(screen: Screen) -> Iterator[Display]:
+    console = Console()
+    if not console.is_terminal:
+        yield Plain()
+        return
+    with Live(screen, console=console, refresh_per_second=FRAMES_PER_SECOND):
+        yield Colour(console)
+
+
+def _drawn(line: Line) -> Text:
+    minutes, rest_s = divmod(int(line.start_s), 60)
+    gap = " " if line.committed and line.draft and not line.draft[0].isspace() else ""
+    return Text.assemble(
+        (f"{minutes:02d}:{rest_s:02d}  ", "dim"), line.committed.strip(), (gap + line.draft, "italic dim underline")
+    )
+
+
+def _write(segments: Sequence[Segment], save: Path | None) -> None:
+    if save is None:
+        return
+    match save.suffix:
+        case ".srt":
+            save.write_text(formats.as_srt(segments))
+        case ".vtt":
+            save.write_text(formats.as_vtt(segments))
+        case _:
+            save.write_text("".join(segment.text + "\n" for segment in segments))
+
+
+@asynccontextmanager
+async def own_server(flags: Sequence[str]) -> AsyncIterator[str]:
+    """The address of an `aural serve` of one's own, ready, ended with the block. Raises SettingsError."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["-m", "aural", "serve", "--host", "127.0.0.1", "--port", str(port), "--log-format", "text", *flags]
+    child = await asyncio.create_subprocess_exec(sys.executable, *command, start_new_session=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with Console(stderr=True).status("loading the model") if sys.stderr.isatty() else nullcontext():
+            await _until_ready(child, url)
+        yield url
+    finally:
+        if child.returncode is None:
+            child.terminate()
+            await asyncio.wait_for(child.wait(), STOP_S)
+
+
+async def _until_ready(child: asyncio.subprocess.Process, url: str) -> None:
+    deadline = time.monotonic() + START_S
+    while not await asyncio.to_thread(_pings, url):
+        if child.returncode is not None or time.monotonic() > deadline:
+            raise SettingsError("the server did not start; its own message is above")
+        await asyncio.sleep(POLL_S)
+
+
+def _pings(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url + "/ping", timeout=POLL_S * 10) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
