@@ -1,0 +1,164 @@
+"""Voxtral (Mistral) through vLLM's HTTP API, which batches by itself: one request per clip, many at once.
+
+The protocol is that of vLLM 0.10 to 0.32: POST /v1/audio/transcriptions with multipart fields, errors as
+`{"error": {"message", …}}` or, in older versions, flat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import numpy as np
+
+from aural.engines import guard
+from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.guard import Evidence
+from aural.engines.written import language_of
+from aural.errors import EngineFailed, LoadFailed
+from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
+
+MINI = ("en", "es", "fr", "pt", "hi", "de", "nl", "it")
+"""What Voxtral Mini 3B and Small 24B were made to hear."""
+REALTIME = ("en", "zh", "hi", "es", "ar", "fr", "pt", "ru", "de", "ja", "ko", "it", "nl")
+"""What Voxtral Mini 4B Realtime was."""
+SHORTEST_SAMPLES = SAMPLE_RATE // 10
+TOKENS_PER_S = 20
+MOST_TOKENS = 64
+"""A clip may give this many tokens, and TOKENS_PER_S for each second: no speaker needs them, and a loop ends there."""
+CONNECT_S = 5.0
+
+
+class Unreachable(Exception):
+    """vLLM did not answer, or says that its engine is dead."""
+
+
+def capabilities(model: str) -> Capabilities:
+    """What the model of this name can do behind vLLM. The realtime one transcribes only."""
+    is_realtime = "realtime" in model.lower()
+    return Capabilities(
+        languages=REALTIME if is_realtime else MINI,
+        longest_clip=30 * SAMPLE_RATE,
+        detects_language=True,
+        timestamps=(Timestamps.NONE, Timestamps.SEGMENT),
+        temperature=True,
+        understanding=not is_realtime,
+    )
+
+
+def load(spec: ModelSpec) -> Voxtral:
+    """The model behind `spec.upstream`, which must run; raises LoadFailed. The server does not come this way: it keeps
+    vLLM as a worker (`aural.serving.vllm`)."""
+    voxtral = Voxtral(spec.upstream, capabilities(spec.name))
+    try:
+        asyncio.run(voxtral.find(spec.name))
+    except Unreachable as error:
+        raise LoadFailed(f"{spec.name}: {error}") from error
+    return voxtral
+
+
+class Voxtral:
+    """See `aural.engines.base.Engine`. `hear` is for the event loop, `transcribe` for everybody else."""
+
+    def __init__(self, url: str, can: Capabilities) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self.capabilities = can
+        self.model = ""
+        """What vLLM calls the model."""
+
+    def client(self) -> httpx.AsyncClient:
+        """Connections to vLLM. The caller sets the deadline of each answer, and closes it."""
+        return httpx.AsyncClient(
+            base_url=self.url, timeout=httpx.Timeout(None, connect=CONNECT_S), limits=httpx.Limits(None, None)
+        )
+
+    def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        return asyncio.run(self._transcribe(clips))
+
+    async def _transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
+        async with self.client() as client:
+            return await asyncio.gather(*(self.hear(client, clip) for clip in clips))
+
+    async def find(self, name: str) -> None:
+        """Ask vLLM what it calls the model: `name` if it serves that, else the only one that it has. Raises Unreachable,
+        LoadFailed."""
+        async with self.client() as client:
+            response = await answer(client, "GET", "/v1/models")
+        served = [one["id"] for one in response.json()["data"]] if response.is_success else []
+        if name not in served and len(served) != 1:
+            raise LoadFailed(f"{name}: expected {self.url} to serve it, got {', '.join(served) or response.status_code}")
+        self.model = name if name in served else served[0]
+
+    async def hear(self, client: httpx.AsyncClient, clip: Clip) -> Transcript:
+        """The transcript of one clip; raises Unreachable, and EngineFailed when vLLM refuses the clip."""
+        if len(clip) < SHORTEST_SAMPLES:
+            return self._heard(clip, "")
+        file = await asyncio.to_thread(as_wav, clip.samples)
+        fields: dict[str, Any] = {
+            "model": self.model,
+            "response_format": "json",
+            "temperature": clip.options.temperature or 0.0,
+            "max_completion_tokens": MOST_TOKENS + TOKENS_PER_S * len(clip) // SAMPLE_RATE,
+        }
+        if clip.options.language:
+            fields["language"] = clip.options.language
+        files = {"file": ("clip.wav", file, "audio/wav")}
+        response = await answer(client, "POST", "/v1/audio/transcriptions", data=fields, files=files)
+        if not response.is_success:
+            raise EngineFailed(f"vLLM answered {response.status_code}: {message_of(response)}")
+        text = response.json().get("text")
+        if not isinstance(text, str):
+            raise EngineFailed(f"expected a text of vLLM, got {response.text[:200]!r}")
+        return self._heard(clip, text)
+
+    def _heard(self, clip: Clip, text: str) -> Transcript:
+        said, sure = clip.options.language, 1.0
+        language = said or ""
+        if not said:
+            language, sure = language_of(text, self.capabilities.languages)
+        evidence = Evidence(text, 0, 0.0, 0.0, len(clip) / SAMPLE_RATE)
+        reason = Reason.NO_SPEECH if len(clip) < SHORTEST_SAMPLES else guard.suppression(evidence)
+        whole = Transcript(language=language, language_probability=sure)
+        if reason:
+            return replace(whole, suppressed=(Suppressed(0, len(clip), reason, text.strip()),))
+        ratio = guard.compression_ratio(text)
+        temperature = clip.options.temperature or 0.0
+        return replace(whole, segments=(Segment(text, 0, len(clip), 0.0, ratio, 0.0, temperature),))
+
+
+async def answer(client: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:
+    """vLLM's answer, whatever it says of the request; raises Unreachable when it says nothing, or nothing any more."""
+    try:
+        response = await client.request(method, path, **content)
+    except httpx.TransportError as error:
+        raise Unreachable(f"{client.base_url} does not answer: {type(error).__name__} {error}".rstrip()) from error
+    if response.status_code in (502, 503, 504):
+        raise Unreachable(f"{client.base_url} answered {response.status_code}: {message_of(response)}")
+    return response
+
+
+def message_of(response: httpx.Response) -> str:
+    """vLLM's error in words."""
+    try:
+        body = response.json()
+    except ValueError:
+        return response.text[:300]
+    inner = body.get("error", body) if isinstance(body, dict) else body
+    words = inner.get("message") or inner.get("detail") if isinstance(inner, dict) else inner
+    return str(words)[:500]
+
+
+def as_wav(samples: Samples) -> bytes:
+    """A 16-bit mono WAV file."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(SAMPLE_RATE)
+        writer.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return file.getvalue()

@@ -1,0 +1,330 @@
+"""vLLM as a worker: a `vllm serve` that is started, watched and restarted here, or one that already runs elsewhere.
+
+It batches by itself, continuously, so it is given each clip as soon as it has a place for it, and a short clip never
+waits for a long one. It is asked over HTTP from the front process, which only waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from aural.engines.base import ModelSpec
+from aural.engines.voxtral import Unreachable, Voxtral, answer, capabilities
+from aural.errors import EngineFailed, LoadFailed, NotReady, Overloaded
+from aural.serving.messages import Heard, Mishap
+from aural.serving.rehearsal import rehearsal
+from aural.serving.scheduler import Scheduler
+from aural.serving.supervisor import LOAD_S, STALL_FACTOR, STALL_S, Replica, State, WorkerGone, resident_bytes
+from aural.types import SAMPLE_RATE, Clip, Transcript
+
+log = logging.getLogger("aural.vllm")
+
+HEALTH_EVERY_S = 2.0
+HEALTH_S = 5.0
+"""An answer to /health takes no longer."""
+CANARY_EVERY_S = 60.0
+GRACE_S = 10.0
+"""Clips wait so long for a vLLM that is gone; then they are refused until it is back."""
+END_S = 8.0
+TRANSCRIBE_RTFX = 1.0
+"""Assumed before anything was heard."""
+
+
+@dataclass(slots=True)
+class _Link:
+    """A vLLM that may not be ready yet, and, when it is ours, its guardian and the pipe to that."""
+
+    voxtral: Voxtral
+    client: httpx.AsyncClient
+    guardian: asyncio.subprocess.Process | None = None
+    reader: asyncio.StreamReader | None = None
+    writer: asyncio.StreamWriter | None = None
+    pid: int | None = None
+
+    async def is_well(self) -> bool:
+        """Whether it answers, and does not say that its engine is dead."""
+        try:
+            async with asyncio.timeout(HEALTH_S):
+                response = await answer(self.client, "GET", "/health")
+        except (Unreachable, TimeoutError):
+            return False
+        return response.is_success or response.status_code == 404
+
+    async def end(self) -> str | None:
+        """End what is ours; returns what the guardian said of it."""
+        await self.client.aclose()
+        if self.guardian is None or self.reader is None or self.writer is None:
+            return None
+        if self.writer.can_write_eof():
+            self.writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                await self.guardian.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.guardian.pid, signal.SIGKILL)
+        await self.guardian.wait()
+        last = (await self.reader.read()).decode(errors="replace").strip()
+        self.writer.close()
+        return last or None
+
+
+class Vllm(Replica):
+    """A replica that hears many clips at once, one by one."""
+
+    def __init__(self, spec: ModelSpec, max_batch: int, on_change: Any) -> None:
+        super().__init__(spec, max_batch, on_change)
+        self._link: _Link | None = None
+        self._asked: set[asyncio.Task[Transcript]] = set()
+        self._taken = 0
+        self._doubt = asyncio.Event()
+        self._stalled = False
+
+    @property
+    def vacancies(self) -> int:
+        return max(0, self.spec.places - self._taken) if self.state is State.READY else 0
+
+    @property
+    def is_free(self) -> bool:
+        return self.vacancies > 0
+
+    @property
+    def pid(self) -> int | None:
+        return self._link.pid if self._link else None
+
+    @property
+    def memory_bytes(self) -> int:
+        guardian = self._link.guardian if self._link else None
+        return _group_bytes(guardian.pid) if guardian and self.spec.device == "cpu" else 0
+
+    def take(self) -> None:
+        self._taken += 1
+        self.busy = True
+
+    def _release(self) -> None:
+        self._taken -= 1
+        self.busy = self._taken > 0
+
+    async def hear(self, clips: Sequence[Clip]) -> Heard:
+        """One clip, for which a place was taken; raises WorkerGone."""
+        [clip] = clips
+        together, began = max(1, self._taken), time.monotonic()
+        try:
+            result = await self._asked_for(clip)
+        finally:
+            self._release()
+        took_s = max(time.monotonic() - began, 1e-6)
+        self._heard_at = time.monotonic()
+        audio_s = len(clip) / SAMPLE_RATE
+        self.rtfx += 0.1 * (together * audio_s / took_s - self.rtfx)  # Little's law
+        return Heard((result,), took_s / together)
+
+    async def _asked_for(self, clip: Clip) -> Transcript | Mishap:
+        link = self._link
+        if link is None:
+            raise WorkerGone
+        try:
+            return await self._transcript(link, clip)
+        except EngineFailed as error:
+            if not await link.is_well():
+                self._doubt.set()
+                raise WorkerGone from error
+            return Mishap(str(error))
+        except Unreachable as error:
+            self._doubt.set()
+            raise WorkerGone from error
+
+    async def _transcript(self, link: _Link, clip: Clip) -> Transcript:
+        """What vLLM hears, unless it takes far too long or is given up meanwhile; raises WorkerGone."""
+        audio_s = len(clip) / SAMPLE_RATE
+        task = asyncio.ensure_future(link.voxtral.hear(link.client, clip))
+        self._asked.add(task)
+        try:
+            await asyncio.wait([task], timeout=max(STALL_S, STALL_FACTOR * audio_s / max(self.rtfx, TRANSCRIBE_RTFX)))
+            if not task.done():
+                self._stalled = True
+                self._doubt.set()
+            if not task.done() or task.cancelled():
+                raise WorkerGone
+            return task.result()
+        finally:
+            task.cancel()
+            self._asked.discard(task)
+
+    @asynccontextmanager
+    async def converse(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
+        """vLLM's answer to a chat, not read yet; raises Overloaded, NotReady, Unreachable."""
+        link = self._link
+        if link is None or self.state is not State.READY:
+            raise NotReady(self.spec.name, self.state.value)
+        if not self.vacancies:
+            raise Overloaded(f"{self.spec.name} is answering {self.spec.places} requests already", retry_after_s=1.0)
+        self.take()
+        try:
+            request = link.client.build_request(
+                "POST", "/v1/chat/completions", json={**body, "model": link.voxtral.model}
+            )
+            response = await link.client.send(request, stream=True)
+            async with contextlib.aclosing(response):
+                yield response
+        except httpx.TransportError as error:
+            self._doubt.set()
+            raise Unreachable(f"{self.spec.name} stopped answering: {type(error).__name__} {error}".rstrip()) from error
+        finally:
+            self._release()
+            self._on_change()
+
+    async def _launch(self) -> None:
+        """Start vLLM unless it runs elsewhere, wait until it is ready, and let it hear something."""
+        began = time.monotonic()
+        link = self._link = await self._connect()
+        try:
+            async with asyncio.timeout(LOAD_S):
+                await self._until_well(link, began)
+                await link.voxtral.find(self.spec.name)
+                loaded = time.monotonic()
+                await link.voxtral.hear(link.client, Clip(rehearsal()))
+        except Unreachable as error:
+            raise OSError(str(error)) from error
+        except LoadFailed:
+            raise
+        except EngineFailed as error:
+            raise LoadFailed(f"{self.spec.name}: {error}") from error
+        self.capabilities = link.voxtral.capabilities
+        self.load_s, self.warm_up_s = loaded - began, time.monotonic() - loaded
+        self.rtfx = len(rehearsal()) / SAMPLE_RATE / max(self.warm_up_s, 1e-3)
+        self.error = None
+        self._heard_at = time.monotonic()
+        self._doubt.clear()
+        self._set(State.READY)
+
+    async def _until_well(self, link: _Link, began: float) -> None:
+        while not await link.is_well():
+            if link.guardian and link.guardian.returncode is not None:
+                raise OSError("vllm serve ended while loading; its own log says why")
+            if self.capabilities and self.error is None and time.monotonic() - began > GRACE_S:
+                self.error = f"{self.spec.name}: {link.voxtral.url} does not answer"
+                self._on_change()
+            await asyncio.sleep(0.2)
+
+    async def _watch(self) -> None:
+        """Returns when vLLM is gone, or its engine is, or hears nothing any more."""
+        link = self._link
+        assert link is not None
+        gone = asyncio.ensure_future(link.guardian.wait() if link.guardian else asyncio.Event().wait())
+        try:
+            while not gone.done():
+                doubt = asyncio.ensure_future(self._doubt.wait())
+                await asyncio.wait([gone, doubt], timeout=HEALTH_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+                doubt.cancel()
+                self._doubt.clear()
+                if gone.done() or not await link.is_well() or not await self._hears(link):
+                    return
+        finally:
+            gone.cancel()
+
+    async def _hears(self, link: _Link) -> bool:
+        """Ask for a canary's transcript after a stall, and when nobody has asked for long."""
+        if not self._stalled and (self._taken or time.monotonic() - self._heard_at < CANARY_EVERY_S):
+            return True
+        self._stalled = False
+        try:
+            async with asyncio.timeout(STALL_S):
+                await link.voxtral.hear(link.client, Clip(rehearsal()))
+        except (Unreachable, EngineFailed, TimeoutError):
+            return False
+        self._heard_at = time.monotonic()
+        return True
+
+    async def _end(self) -> Any:
+        link, self._link = self._link, None
+        for task in self._asked:
+            task.cancel()
+        return await link.end() if link else None
+
+    async def _connect(self) -> _Link:
+        can = capabilities(self.spec.source)
+        if self.spec.upstream:
+            voxtral = Voxtral(self.spec.upstream, can)
+            return _Link(voxtral, voxtral.client())
+        port = _free_port()
+        voxtral = Voxtral(f"http://127.0.0.1:{port}", can)
+        where = ("--host", "127.0.0.1", "--port", str(port), "--served-model-name", self.spec.name)
+        command = [*_vllm(), "serve", self.spec.source, *where, *self.spec.arguments]
+        log.info("starting vLLM", extra={"model": self.spec.name, "command": command})
+        return await _guarded(voxtral, command, _environment(self.spec))
+
+
+async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[str, str]) -> _Link:
+    """The command under its guardian."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            guardian = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "aural.serving.guardian", str(theirs.fileno()), *command),
+                pass_fds=[theirs.fileno()],
+                env=environment,
+            )
+        except BaseException:
+            writer.close()
+            raise
+    said = (await reader.readline()).decode().split()
+    pid = int(said[1]) if said[:1] == ["pid"] else None
+    return _Link(voxtral, voxtral.client(), guardian, reader, writer, pid)
+
+
+def answerer(scheduler: Scheduler) -> Vllm:
+    """The replica with most places that can chat; raises NotReady."""
+    ready = [one for one in scheduler.replicas if isinstance(one, Vllm) and one.state is State.READY]
+    if not ready:
+        raise NotReady(scheduler.name, scheduler.state.value)
+    return max(ready, key=lambda one: one.vacancies)
+
+
+def _vllm() -> list[str]:
+    """The command that is vLLM; raises LoadFailed when it is not installed."""
+    found = shutil.which("vllm")
+    if found:
+        return [found]
+    if find_spec("vllm"):
+        return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
+    raise LoadFailed("expected vLLM for Voxtral, found none: install it (pip install vllm), or name one with --upstream")
+
+
+def _environment(spec: ModelSpec) -> dict[str, str]:
+    """vLLM sees only its own cards, and phones nobody."""
+    cards = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.cards))} if spec.cards else {}
+    return {**os.environ, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", **cards}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _group_bytes(group: int) -> int:
+    """Memory of the processes of a group."""
+    total = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            if int(stat.read_text().rpartition(")")[2].split()[2]) == group:
+                total += resident_bytes(int(stat.parent.name))
+    return total
