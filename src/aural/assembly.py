@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aural.engines.base import ModelSpec
 from aural.engines.catalog import FITTED_WINDOWS, Card, find
+from aural.engines.vllm_arguments import VOXTRAL, command_line, read_properties
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
 from aural.metrics import Metrics
@@ -19,12 +21,18 @@ from aural.serving.placement import BYTES_PER_WEIGHT_BYTE, Placement, place, thi
 from aural.serving.policy import Policy
 from aural.serving.scheduler import Scheduler
 from aural.serving.transcriber import Transcriber
+from aural.serving.vllm import Vllm
 from aural.settings import ModelSettings, Settings
 from aural.types import SAMPLE_RATE
 
 LONGEST_CLIP_SAMPLES = 30 * SAMPLE_RATE
 MOST_CLIPS = {"cpu": 8, "cuda": 32}
 """In a batch, unless told otherwise."""
+VLLM_FAMILY = "voxtral"
+MOST_PLACES = 32
+"""Clips that a vLLM hears at once, unless told otherwise."""
+VLLM_BYTES_PER_WEIGHT_BYTE = 2
+"""An estimate for the budget: weights, and as much for keys, values and buffers."""
 
 
 def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
@@ -37,6 +45,8 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
     names = [one.name for one in models]
     if len(set(names)) < len(names):
         raise SettingsError(f"expected models with different names, got {', '.join(names)}")
+    if settings.defaults.upstream and not any(find(one.model).family == VLLM_FAMILY for one in settings.models):
+        raise SettingsError(f"expected a Voxtral for --upstream {settings.defaults.upstream}, got {', '.join(names)}")
     budget_bytes = int(settings.memory_gb * 2**30)
     return Fleet(models, build=build, budget_bytes=budget_bytes, patience_s=settings.max_wait_s)
 
@@ -44,16 +54,23 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
 def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
     """One model; raises SettingsError for one that nobody knows."""
     card = find(asked.model)
-    return Model(card.name, partial(_prepared, settings, asked, card, metrics), source=card.source, idle_s=asked.idle_s)
+    if card.family == VLLM_FAMILY:
+        card = replace(card, upstream=card.upstream or asked.upstream)
+    prepare = partial(_prepared, settings, asked, card, metrics)
+    return Model(card.name, prepare, source=card.source, idle_s=asked.idle_s)
 
 
 def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:
     """Weights that are not here are downloaded. Raises SettingsError, LoadFailed."""
     folder = card.fetch()
+    limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+    if card.family == VLLM_FAMILY:
+        foreign = vllm_specs(asked, card, folder)
+        scheduler = Scheduler(foreign, Policy(max_batch=1), limits, metrics, kind=Vllm)
+        return Prepared(Transcriber(scheduler, metrics), size_bytes(folder) * VLLM_BYTES_PER_WEIGHT_BYTE * len(foreign))
     specs = model_specs(asked, card, folder)
     most = asked.max_batch or MOST_CLIPS[specs[0].device]
     policy = Policy(most, most * LONGEST_CLIP_SAMPLES, asked.batch_window_ms / 1000)
-    limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
     need_bytes = size_bytes(folder) * BYTES_PER_WEIGHT_BYTE * len(specs)
     return Prepared(Transcriber(Scheduler(specs, policy, limits, metrics), metrics), need_bytes)
 
@@ -77,6 +94,38 @@ def model_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[M
         )
         for placement in placements
     ]
+
+
+def vllm_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[ModelSpec]:
+    """One spec per vLLM: on GPUs one for as many cards as its tensors are spread over. Raises SettingsError."""
+    table = {**VOXTRAL, **read_properties(folder), **asked.vllm}
+    if asked.memory_share:
+        table["gpu_memory_utilization"] = asked.memory_share
+    source = str(table.pop("model", folder or card.repository or card.name))
+    spec = ModelSpec(card.name, card.family, folder, source=source, upstream=card.upstream)
+    if card.upstream:
+        return [replace(spec, places=asked.max_batch or MOST_PLACES, device="remote")]
+    placements = place(this_machine(), 0, device=asked.device)
+    cards = [one.device_index for one in placements if one.device == "cuda"]
+    places = asked.max_batch or int(table.get("max_num_seqs", MOST_PLACES))
+    spec = replace(spec, places=places, device="cuda" if cards else "cpu")
+    groups = _groups(table, cards)
+    spec = replace(spec, arguments=tuple(command_line(table)))
+    count = asked.replicas or max(1, len(groups))
+    if not groups:
+        return [spec] * count
+    shared = (groups[index % len(groups)] for index in range(count))
+    return [replace(spec, cards=tuple(group), device_index=group[0]) for group in shared]
+
+
+def _groups(table: dict[str, Any], cards: list[int]) -> list[list[int]]:
+    """The cards of each vLLM; a tensor_parallel_size of `max` takes them all. Raises SettingsError."""
+    if table.get("tensor_parallel_size") == "max":
+        table["tensor_parallel_size"] = max(1, len(cards))
+    size = int(table.get("tensor_parallel_size", 1)) * int(table.get("pipeline_parallel_size", 1))
+    if cards and size > len(cards):
+        raise SettingsError(f"expected {size} CUDA devices for the parallel sizes of vLLM, found {len(cards)}")
+    return [cards[start : start + size] for start in range(0, len(cards) - size + 1, size)]
 
 
 def _compute_type(asked: ModelSettings, card: Card, placement: Placement) -> str:

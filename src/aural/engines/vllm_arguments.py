@@ -14,12 +14,26 @@ log = logging.getLogger("aural.vllm")
 
 PROPERTIES = "serving.properties"
 ARGUMENTS = frozenset(
-    {"block_size", "chat_template", "config_format", "cpu_offload_gb", "data_parallel_size", "disable_custom_all_reduce"}
+    {
+        "block_size",
+        "chat_template",
+        "config_format",
+        "cpu_offload_gb",
+        "data_parallel_size",
+        "disable_custom_all_reduce",
+    }
     | {"disable_log_stats", "download_dir", "dtype", "enable_auto_tool_choice", "enable_chunked_prefill"}
     | {"enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "hf_token", "kv_cache_dtype", "load_format"}
     | {"kv_cache_memory_bytes", "limit_mm_per_prompt", "max_model_len", "max_num_batched_tokens", "max_num_seqs"}
     | {"mm_processor_kwargs", "model", "pipeline_parallel_size", "quantization", "revision", "seed"}
-    | {"skip_mm_profiling", "tensor_parallel_size", "tokenizer", "tokenizer_mode", "tool_call_parser", "compilation_config"}
+    | {
+        "skip_mm_profiling",
+        "tensor_parallel_size",
+        "tokenizer",
+        "tokenizer_mode",
+        "tool_call_parser",
+        "compilation_config",
+    }
     | {"trust_remote_code", "mm_encoder_tp_mode", "response_role", "hf_overrides", "enable_log_requests"}
 )
 """Those that a model may need, by name with underscores. The rest belongs to the server: address, keys, names."""

@@ -74,7 +74,11 @@ class Voxtral:
     def client(self) -> httpx.AsyncClient:
         """Connections to vLLM. The caller sets the deadline of each answer, and closes it."""
         return httpx.AsyncClient(
-            base_url=self.url, timeout=httpx.Timeout(None, connect=CONNECT_S), limits=httpx.Limits(None, None)
+            base_url=self.url,
+            timeout=httpx.Timeout(None, connect=CONNECT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            verify=self.url.startswith("https"),
+            trust_env=False,
         )
 
     def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
@@ -85,13 +89,15 @@ class Voxtral:
             return await asyncio.gather(*(self.hear(client, clip) for clip in clips))
 
     async def find(self, name: str) -> None:
-        """Ask vLLM what it calls the model: `name` if it serves that, else the only one that it has. Raises Unreachable,
-        LoadFailed."""
+        """Ask vLLM what it calls the model: `name` if it serves that, else the only one that it has. Raises
+        Unreachable, LoadFailed."""
         async with self.client() as client:
             response = await answer(client, "GET", "/v1/models")
-        served = [one["id"] for one in response.json()["data"]] if response.is_success else []
+        served = _names_in(response)
         if name not in served and len(served) != 1:
-            raise LoadFailed(f"{name}: expected {self.url} to serve it, got {', '.join(served) or response.status_code}")
+            raise LoadFailed(
+                f"{name}: expected {self.url} to serve it, got {', '.join(served) or response.status_code}"
+            )
         self.model = name if name in served else served[0]
 
     async def hear(self, client: httpx.AsyncClient, clip: Clip) -> Transcript:
@@ -111,10 +117,7 @@ class Voxtral:
         response = await answer(client, "POST", "/v1/audio/transcriptions", data=fields, files=files)
         if not response.is_success:
             raise EngineFailed(f"vLLM answered {response.status_code}: {message_of(response)}")
-        text = response.json().get("text")
-        if not isinstance(text, str):
-            raise EngineFailed(f"expected a text of vLLM, got {response.text[:200]!r}")
-        return self._heard(clip, text)
+        return self._heard(clip, _text_in(response))
 
     def _heard(self, clip: Clip, text: str) -> Transcript:
         said, sure = clip.options.language, 1.0
@@ -135,11 +138,25 @@ async def answer(client: httpx.AsyncClient, method: str, path: str, **content: A
     """vLLM's answer, whatever it says of the request; raises Unreachable when it says nothing, or nothing any more."""
     try:
         response = await client.request(method, path, **content)
-    except httpx.TransportError as error:
+    except (httpx.HTTPError, RuntimeError) as error:  # the latter when the client was closed meanwhile
         raise Unreachable(f"{client.base_url} does not answer: {type(error).__name__} {error}".rstrip()) from error
     if response.status_code in (502, 503, 504):
         raise Unreachable(f"{client.base_url} answered {response.status_code}: {message_of(response)}")
     return response
+
+
+def _names_in(response: httpx.Response) -> list[str]:
+    try:
+        return [str(one["id"]) for one in response.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _text_in(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["text"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineFailed(f"expected a text of vLLM, got {response.text[:200]!r}") from error
 
 
 def message_of(response: httpx.Response) -> str:

@@ -40,7 +40,9 @@ def language_of(text: str, among: Sequence[str]) -> tuple[str, float]:
         if language in among and len(re.findall(f"[{script}]", text)) > letters / 4:
             return language, 1.0
     words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())[:_MOST_WORDS]
-    votes = Counter({language: sum(word in _WORDS[language] for word in words) for language in among if language in _WORDS})
+    votes = Counter(
+        {language: sum(word in _WORDS[language] for word in words) for language in among if language in _WORDS}
+    )
     ranked = votes.most_common(2)
     if not ranked or not ranked[0][1]:
         return among[0], 0.0

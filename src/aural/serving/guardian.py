@@ -1,8 +1,8 @@
 """The parent of a foreign server: `python -m aural.serving.guardian FD COMMAND…`.
 
-A worker of ours ends when its pipe does; a foreign server knows of no pipe. So it runs under this process, which ends it
-and all of its children, one process group, when the pipe closes, whatever became of the front process. Through the pipe
-it tells `pid N` and, when the server has ended by itself, `ended STATUS`.
+A worker of ours ends when its pipe does; a foreign server knows of no pipe. So it runs under this process, which ends
+it and all of its children, one process group, when the pipe closes, whatever became of the front process. Through the
+pipe it tells `pid N` and, when the server has ended by itself, `ended STATUS`.
 """
 
 from __future__ import annotations

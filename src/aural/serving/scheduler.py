@@ -37,9 +37,16 @@ class Job:
 class Scheduler(Door):
     """One model: its queue and its replicas."""
 
-    def __init__(self, specs: Sequence[ModelSpec], policy: Policy, limits: Limits, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        specs: Sequence[ModelSpec],
+        policy: Policy,
+        limits: Limits,
+        metrics: Metrics,
+        kind: type[Replica] = Replica,
+    ) -> None:
         super().__init__(specs[0].name, limits, metrics)
-        self.replicas = [Replica(spec, policy.max_batch, self._replicas_changed) for spec in specs]
+        self.replicas = [kind(spec, policy.max_batch, self._replicas_changed) for spec in specs]
         self.policy = policy
         self._jobs: dict[int, Job] = {}
         self._running: dict[asyncio.Task[None], list[Job]] = {}
@@ -129,7 +136,7 @@ class Scheduler(Door):
 
     def _dispatch(self) -> None:
         """Hand batches to the free replicas."""
-        free = [replica for replica in self.replicas if replica.is_free]
+        free = [replica for replica in self.replicas for _ in range(replica.vacancies)]
         if not free:
             return
         waiting = [job.waiting for job in self._jobs.values() if not job.future.done()]
@@ -137,7 +144,7 @@ class Scheduler(Door):
         decision = plan(waiting, len(free), self.policy, now)
         for replica, batch in zip(free, decision.batches, strict=False):
             jobs = [self._jobs.pop(id_) for id_ in batch]
-            replica.busy = True
+            replica.take()
             task = asyncio.create_task(self._run(replica, jobs))
             self._running[task] = jobs
             task.add_done_callback(self._running.pop)

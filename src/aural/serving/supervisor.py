@@ -122,6 +122,15 @@ class Replica:
         return self.state is State.READY and not self.busy
 
     @property
+    def vacancies(self) -> int:
+        """Batches that it would take now."""
+        return int(self.is_free)
+
+    def take(self) -> None:
+        """Keep a place for a batch, until `hear` has heard it."""
+        self.busy = True
+
+    @property
     def pid(self) -> int | None:
         return self._worker.process.pid if self._worker else None
 

@@ -141,13 +141,20 @@ class Vllm(Replica):
         try:
             return await self._transcript(link, clip)
         except EngineFailed as error:
-            if not await link.is_well():
-                self._doubt.set()
-                raise WorkerGone from error
-            return Mishap(str(error))
-        except Unreachable as error:
-            self._doubt.set()
+            if await link.is_well():
+                return Mishap(str(error))
+            self._lose(link)
             raise WorkerGone from error
+        except Unreachable as error:
+            if not await link.is_well():
+                self._lose(link)
+            raise WorkerGone from error
+
+    def _lose(self, link: _Link) -> None:
+        """Give it nothing more, and have it looked after."""
+        if link is self._link and self.state is State.READY:
+            self._set(State.RESTARTING)
+            self._doubt.set()
 
     async def _transcript(self, link: _Link, clip: Clip) -> Transcript:
         """What vLLM hears, unless it takes far too long or is given up meanwhile; raises WorkerGone."""
@@ -265,7 +272,7 @@ class Vllm(Replica):
         port = _free_port()
         voxtral = Voxtral(f"http://127.0.0.1:{port}", can)
         where = ("--host", "127.0.0.1", "--port", str(port), "--served-model-name", self.spec.name)
-        command = [*_vllm(), "serve", self.spec.source, *where, *self.spec.arguments]
+        command = [*vllm_command(), "serve", self.spec.source, *where, *self.spec.arguments]
         log.info("starting vLLM", extra={"model": self.spec.name, "command": command})
         return await _guarded(voxtral, command, _environment(self.spec))
 
@@ -297,14 +304,16 @@ def answerer(scheduler: Scheduler) -> Vllm:
     return max(ready, key=lambda one: one.vacancies)
 
 
-def _vllm() -> list[str]:
+def vllm_command() -> list[str]:
     """The command that is vLLM; raises LoadFailed when it is not installed."""
     found = shutil.which("vllm")
     if found:
         return [found]
     if find_spec("vllm"):
         return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
-    raise LoadFailed("expected vLLM for Voxtral, found none: install it (pip install vllm), or name one with --upstream")
+    raise LoadFailed(
+        "expected vLLM for Voxtral, found none: install it (pip install vllm), or name one with --upstream"
+    )
 
 
 def _environment(spec: ModelSpec) -> dict[str, str]:
