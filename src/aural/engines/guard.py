@@ -24,6 +24,10 @@ TRUSTED_AVG_LOGPROB = -0.65
 TRUSTED_TOKENS_PER_S = 1.0
 """Below these a text from a fitted window is heard again in the full one."""
 
+EARLY_TOKENS_PER_S = 1.6
+EARLY_AFTER_S = 8.0
+"""A longer text with fewer tokens a second may have stopped before the speech did."""
+
 DOUBTFUL_AVG_LOGPROB = -0.6
 DOUBTFUL_NO_SPEECH_PROB = 0.3
 """Beyond these a text stands only if voice activity detection hears a voice."""
@@ -76,6 +80,11 @@ def trusts_fitted(evidence: Evidence) -> bool:
         or (evidence.duration_s > 4.0 and evidence.tokens < TRUSTED_TOKENS_PER_S * evidence.duration_s)
         or repeats_itself(evidence.text)
     )
+
+
+def stops_early(evidence: Evidence) -> bool:
+    """Whether the decoder may have stopped before the speech did."""
+    return evidence.duration_s > EARLY_AFTER_S and evidence.tokens < EARLY_TOKENS_PER_S * evidence.duration_s
 
 
 def needs_fallback(evidence: Evidence) -> bool:

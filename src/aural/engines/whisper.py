@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import Tokenizer
 from numpy.typing import NDArray
 
+from aural.audio.level import is_silent
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.weights import verify
 from aural.engines.whisper_text import Passage, align_words, split_passages
 from aural.errors import LoadFailed
 from aural.languages import NAMES
+from aural.text import join
 from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 FRAMES_PER_S = 100
@@ -37,6 +39,8 @@ MARGIN_FRAMES = 2 * FRAMES_PER_S
 TAIL_FRAMES = 8 * FRAMES_PER_S
 """Silence that the decoder sees after the clip, at least, when its window was fitted."""
 SHORTEST_CLIP = SAMPLE_RATE // 10
+SHORTEST_REST = SAMPLE_RATE
+"""What is left after the last word that the decoder timed is heard by itself when it is longer than this."""
 
 FALLBACK_TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 FALLBACK_CANDIDATES = 5
@@ -68,6 +72,10 @@ class Take:
     """Log-mel features, shape (n_mels, frames)."""
     tokenizer: Tokenizer
     language: str
+    timed: bool
+    """Whether the decoder tells times; without them it now and then stops before the speech does."""
+    start: int = 0
+    """Where in the caller's clip this one begins."""
     language_probability: float = 1.0
     encoded: NDArray[Any] = field(default_factory=lambda: np.empty((1, 0, 0), np.float32))
     """What the encoder made of its window, shape (1, frames / 2, d_model), in the encoder's own float type."""
@@ -144,28 +152,60 @@ class WhisperEngine:
 
     def transcribe(self, clips: Sequence[Clip]) -> list[Transcript]:
         """See `aural.engines.base.Engine.transcribe`."""
-        takes = [self._take(clip) for clip in clips]
-        for group in _alike(take for take in takes if len(take.clip) >= SHORTEST_CLIP):
-            self._hear(group)
-        return [self._transcript(take) for take in takes]
+        heard: list[list[Transcript]] = [[] for _ in clips]
+        waiting = [(place, self._take(clip)) for place, clip in enumerate(clips)]
+        while waiting:
+            for group in _alike(take for _, take in waiting if len(take.clip) >= SHORTEST_CLIP):
+                self._hear(group)
+            for place, take in waiting:
+                heard[place].append(self._transcript(take).shifted(take.start))
+            waiting = [(place, rest) for place, take in waiting if (rest := self._rest(take))]
+        return [parts[0] if len(parts) == 1 else join(parts) for parts in heard]
+
+    def _rest(self, take: Take) -> Take | None:
+        """What lies after the last time that the decoder told, to be heard by itself: it may have stopped early (the
+        reference seeks on from there, too)."""
+        if not take.timed or guard.suppression(take.evidence):
+            return None
+        end = self._passages(take)[-1].end
+        rest = take.clip.samples[end:]
+        if not end or len(rest) < SHORTEST_REST or is_silent(rest):
+            return None
+        options = replace(take.clip.options, language=take.language)
+        return replace(self._take(Clip(rest, options)), timed=True, start=take.start + end)
 
     def _take(self, clip: Clip) -> Take:
         language = clip.options.language or "en"
+        timed = clip.options.timestamps is not Timestamps.NONE
         audible = clip.samples if len(clip) >= SHORTEST_CLIP else np.zeros(SHORTEST_CLIP, np.float32)
         mel = self._features(audible)[:, :-1]  # the last frame is of padding, and the reference drops it
-        return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
+        return Take(clip, mel, self._tokenizer(language, clip.options.task), language, timed)
 
     def _hear(self, takes: list[Take]) -> None:
         """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer."""
         self._encode(takes, fitted=self._fitted)
         self._detect_languages(takes)
         self._decode(takes, takes[0].clip.options.temperature or 0.0)
+        temperature = takes[0].decoded.temperature
         doubted = [take for take in takes if self._fitted and not guard.trusts_fitted(take.evidence)]
         if doubted:
             self._encode(doubted, fitted=False)
-            self._decode(doubted, doubted[0].decoded.temperature)
+            self._decode(doubted, temperature)
+        stopped = [take for take in takes if not take.timed and guard.stops_early(take.evidence)]
+        if stopped:
+            self._hear_timed(stopped, temperature)
         if takes[0].clip.options.temperature is None:
             self._fall_back([take for take in takes if guard.needs_fallback(take.evidence)])
+
+    def _hear_timed(self, takes: list[Take], temperature: float) -> None:
+        """Decode once more with times, which show where the decoder stopped; kept where it heard more."""
+        untimed = [take.decoded for take in takes]
+        for take in takes:
+            take.timed = True
+        self._decode(takes, temperature)
+        for take, before in zip(takes, untimed, strict=True):
+            if guard.needs_fallback(take.evidence):
+                take.timed, take.decoded = False, before
 
     def _fall_back(self, takes: list[Take]) -> None:
         """Decode again, ever warmer, until the result passes; if none does, keep the likeliest."""
@@ -254,7 +294,7 @@ class WhisperEngine:
         before += tokenizer.encode(" " + options.prompt.strip()) if options.prompt else []
         prompt = [tokenizer.sot_prev, *before[-(MAX_TOKENS - 1) :]] if before else []
         prompt += tokenizer.sot_sequence
-        if options.timestamps is Timestamps.NONE:
+        if not take.timed:
             prompt.append(tokenizer.no_timestamps)
         return prompt
 
@@ -266,12 +306,15 @@ class WhisperEngine:
         if reason is not None:
             gap = Suppressed(0, len(take.clip), reason, take.text.strip())
             return Transcript((), (gap,), take.language, take.language_probability, take.redone)
-        passages = split_passages(take.decoded.tokens, take.tokenizer, len(take.clip))
+        passages = self._passages(take)
         words = self._align(take, passages) if take.clip.options.timestamps is Timestamps.WORD else {}
         segments = tuple(
             _segment(take, passage, words.get(i, ())) for i, passage in enumerate(passages) if passage.text.strip()
         )
         return Transcript(segments, (), take.language, take.language_probability, take.redone)
+
+    def _passages(self, take: Take) -> list[Passage]:
+        return split_passages(take.decoded.tokens, take.tokenizer, len(take.clip))
 
     def _align(self, take: Take, passages: list[Passage]) -> dict[int, tuple[Any, ...]]:
         text_tokens = [token for passage in passages for token in passage.tokens]
@@ -295,7 +338,7 @@ def _alike(takes: Iterable[Take]) -> list[list[Take]]:
     groups: dict[object, list[Take]] = defaultdict(list)
     for take in takes:
         options: Options = take.clip.options
-        key = (options.temperature, options.beam_size, options.timestamps is Timestamps.NONE)
+        key = (options.temperature, options.beam_size, take.timed)
         groups[key, options.prompt, options.hotwords].append(take)
     return list(groups.values())
 
