@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aural.serving.policy import Plan, Policy, Priority, Waiting, plan
+from aural.serving.policy import Plan, Policy, Priority, Returning, Waiting, plan
 
 NOW = 1000.0
 POLICY = Policy(max_batch=4, max_batch_samples=400)
@@ -46,6 +46,28 @@ def batches(*jobs: Waiting, free: int = 1, policy: Policy = POLICY) -> tuple[tup
 )
 def test_plan(made, expected):
     assert made == expected
+
+
+JUST_ANSWERED = Returning(callers=2, since=NOW - 0.5, until=NOW + 1)
+
+
+def came(number: int, ago: float, **more: object) -> Waiting:
+    return Waiting(number, 100, arrived=NOW - ago, due=NOW - ago, **more)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "now", "expected"),
+    [
+        pytest.param([job(1)], NOW, Plan(wake_at=NOW + 1), id="whoever waited waits for those who return"),
+        pytest.param([job(1), came(2, 0.1)], NOW, Plan(wake_at=NOW + 1), id="one of them is not all"),
+        pytest.param([came(1, 0.2), came(2, 0.1)], NOW, Plan(((1, 2),)), id="all are back"),
+        pytest.param([job(1)], NOW + 1, Plan(((1,),)), id="they do not come"),
+        pytest.param([job(i) for i in range(4)], NOW, Plan(((0, 1, 2, 3),)), id="a full batch waits for nobody"),
+        pytest.param([came(1, 0.7, priority=Priority.FINAL), job(2)], NOW, Plan(((1, 2),)), id="nor does a session"),
+    ],
+)
+def test_those_who_were_just_answered_are_waited_for(jobs, now, expected):
+    assert plan(jobs, 1, POLICY, now, JUST_ANSWERED) == expected
 
 
 WINDOW = Policy(max_batch=4, max_batch_samples=400, window_s=5.0)

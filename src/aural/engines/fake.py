@@ -6,6 +6,7 @@ cutting, batching and resending; its orders to sleep, fail or die are words as w
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
@@ -81,10 +82,14 @@ class FakeEngine:
 
 def _obey_next(orders: Path) -> None:
     """Obey the first word of a file, and strike it out."""
-    words = orders.read_text().split() if orders.is_file() else []
-    if words:
-        orders.write_text(" ".join(words[1:]))
-        _obey(words[0])
+    if orders.is_file():
+        with orders.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the other replica reads the same orders
+            first, *rest = file.read().split() or [""]
+            file.seek(0)
+            file.truncate()
+            file.write(" ".join(rest))
+        _obey(first)
 
 
 def _obey(word: str) -> None:

@@ -264,7 +264,7 @@ class WhisperEngine:
     def _decode(self, takes: list[Take], temperature: float) -> None:
         """Decode a batch at one temperature and keep the result in each take."""
         options = takes[0].clip.options
-        budgets = [_budget(take) if not take.redone else MAX_TOKENS for take in takes]
+        budgets = [MAX_TOKENS if take.redone and not temperature else _budget(take) for take in takes]
         sampling: dict[str, Any] = {"beam_size": options.beam_size}
         if temperature > 0:
             candidates = FALLBACK_CANDIDATES if options.temperature is None else 1

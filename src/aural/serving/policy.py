@@ -40,6 +40,23 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Returning:
+    """Callers who were just answered. Those who ask again at once are worth a moment's wait: without it a worker starts
+    with whoever is there and leaves half of its batch empty."""
+
+    callers: int = 0
+    since: float = 0.0
+    until: float = 0.0
+    """When the wait is over, whoever has come."""
+
+    def awaited(self, queue: Sequence[Waiting], now: float) -> bool:
+        return now < self.until and sum(job.arrived >= self.since for job in queue) < self.callers
+
+
+NOBODY = Returning()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     batches: tuple[tuple[int, ...], ...] = ()
     """Job ids, one batch per free worker at most."""
@@ -47,13 +64,18 @@ class Plan:
     """When to ask again if nothing happens before."""
 
 
-def plan(waiting: Sequence[Waiting], free_workers: int, policy: Policy, now: float) -> Plan:
+def plan(
+    waiting: Sequence[Waiting], free_workers: int, policy: Policy, now: float, returning: Returning = NOBODY
+) -> Plan:
     """Batches for the free workers, in the order of priority and due time, shared evenly among them. Jobs wait for
-    company only while all of them would fit into one batch and its window is open."""
+    company only while all of them would fit into one batch, and its window is open or callers are about to return; a
+    live session's never wait for those."""
     queue = sorted(waiting, key=lambda job: (job.priority, job.due, job.id))
     if not queue or not free_workers:
         return Plan()
     closes = min(job.arrived for job in queue) + policy.window_s
+    if queue[0].priority is Priority.FILE and returning.awaited(queue, now):
+        closes = max(closes, returning.until)
     if now < closes and len(_head(queue, policy.max_batch, policy)) == len(queue) < policy.max_batch:
         return Plan(wake_at=closes)
     batches: list[tuple[int, ...]] = []

@@ -16,7 +16,7 @@ from aural.metrics import Metrics
 from aural.serving.door import Door, Limits
 from aural.serving.load import BusyShare
 from aural.serving.messages import Heard, Mishap
-from aural.serving.policy import Policy, Priority, Waiting, plan
+from aural.serving.policy import NOBODY, Policy, Priority, Returning, Waiting, plan
 from aural.serving.supervisor import Replica, State, WorkerGone
 from aural.types import SAMPLE_RATE, Clip, Transcript, seconds
 
@@ -25,6 +25,9 @@ log = logging.getLogger("aural.scheduler")
 FILE_PACE = 20.0
 """The clips of a long file fall due one after the other at this many audio seconds per second; whoever arrives in
 between goes first, and nobody is passed for ever."""
+
+RETURN_WITHIN = 0.04
+"""Share of a batch's time that its worker waits for those whom it answered."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class Scheduler(Door):
         self._running: dict[asyncio.Task[None], list[Job]] = {}
         self._ids = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._returning = NOBODY
         self._restarts_noted = 0
         self._busy = BusyShare()
         self._settled = asyncio.Event()
@@ -141,7 +145,7 @@ class Scheduler(Door):
             return
         waiting = [job.waiting for job in self._jobs.values() if not job.future.done()]
         now = time.monotonic()
-        decision = plan(waiting, len(free), self.policy, now)
+        decision = plan(waiting, len(free), self.policy, now, self._returning)
         for replica, batch in zip(free, decision.batches, strict=False):
             jobs = [self._jobs.pop(id_) for id_ in batch]
             replica.take()
@@ -160,12 +164,14 @@ class Scheduler(Door):
     async def _run(self, replica: Replica, jobs: list[Job]) -> None:
         """One batch on one replica, and its results to those who wait."""
         self._note(jobs)
+        began = time.monotonic()
         try:
             heard = await replica.hear([job.clip for job in jobs])
         except WorkerGone:
             self._retry(jobs)
         else:
             self._deliver(jobs, heard)
+            self._await_return(jobs, began)
         self._note_busy()
         self._dispatch()
 
@@ -181,6 +187,12 @@ class Scheduler(Door):
                 job.future.set_result(result)
                 self._metrics.audio_s.labels(self.name).inc(job.waiting.samples / SAMPLE_RATE)
                 self._metrics.redone.labels(self.name).inc(result.redone)
+
+    def _await_return(self, jobs: list[Job], began: float) -> None:
+        """Callers of files tend to ask again as soon as they are answered; a live session speaks when it speaks."""
+        now = time.monotonic()
+        callers = sum(job.waiting.priority is Priority.FILE for job in jobs)
+        self._returning = Returning(callers, now, now + RETURN_WITHIN * (now - began))
 
     def _retry(self, jobs: list[Job]) -> None:
         """Once more, each alone: whichever clip killed the worker shall not do it to its neighbours again."""
