@@ -119,7 +119,7 @@ policies = st.builds(
 )
 
 
-@given(queues, st.integers(0, 5), policies, st.floats(0, 200))
+@given(queues, st.integers(0, 5), policies, st.floats(100, 200))
 def test_every_plan(queue, free, policy, now):
     by_id = {one.id: one for one in queue}
     decision = plan(queue, free, policy, now)
