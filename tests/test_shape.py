@@ -33,6 +33,7 @@ LAYERS = [
     {"app", "logs"},
     {"offline", "inspection", "simulation", "terminal"},
     {"cli"},
+    {"scale"},
     {"__main__", "container"},
 ]
 """Lowest first. A module imports its own layer and those below."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def container(overlay: str) -> Resource:
     return found
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("overlay", [*OVERLAYS, "ray"])
 def test_everything_fits_its_schema(overlay: str) -> None:
     for resource in rendered(overlay):
         if schema := CUSTOM.get(resource["kind"]):
@@ -165,3 +166,29 @@ def test_weights_lie_on_a_shared_volume() -> None:
 def test_gpu_pods_ask_for_a_gpu() -> None:
     assert container("gpu")["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert container("gpu")["image"].endswith(":cuda")
+
+
+@pytest.mark.filterwarnings("ignore:Using extra keyword arguments on `Field`:DeprecationWarning")  # Ray's own
+def test_the_ray_service_is_what_ray_and_aural_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.serve.schema import ServeDeploySchema
+
+    from aural.scale.arguments import Arguments
+    from aural.scale.ingress import NAME
+    from aural.scale.proxy import middlewares
+
+    service = one("ray", "RayService")["spec"]
+    [application] = ServeDeploySchema(**yaml.safe_load(service["serveConfigV2"])).applications
+    assert application.import_path == "aural.scale:app"
+    assert [deployment.name for deployment in application.deployments] == [NAME]
+    told = Arguments.of(application.args)
+    assert told.config == "/etc/aural/aural.toml"
+    settings = replace(told, config=str(FOLDER / "ray" / "aural.toml")).settings()
+    assert told.gpus_of(settings.models[0]) == 1.0
+    for template in pod_templates(service):
+        [container] = template["spec"]["containers"]
+        variables = {entry["name"]: entry.get("value") for entry in container["env"]}
+        hook = f"{middlewares.__module__}:{middlewares.__name__}"
+        assert variables["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == hook
+        claims = [volume["persistentVolumeClaim"]["claimName"] for volume in template["spec"]["volumes"][1:]]
+        assert claims == [item["metadata"]["name"] for item in rendered("ray") if "Claim" in item["kind"]]
+    assert len(pod_templates(service)) == 2

@@ -72,14 +72,15 @@ class Costs:
 
 
 def read_batches(lines: Iterable[str], model: str | None = None) -> list[Batch]:
-    """The batches in a log of JSON lines, of one model or of all; other lines are passed over."""
+    """The batches in a log of JSON lines, of one model or of all; other lines are passed over, and so is what a
+    cluster's log puts before the JSON of each."""
     batches = []
     for line in lines:
         if '"batch"' not in line:
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = json.loads(line[line.index("{") :])
+        except ValueError:
             continue
         if row.get("message") == "batch" and model in (None, row["model"]):
             batches.append(Batch(tuple(row["clips_s"]), row["engine_s"]))

@@ -1,0 +1,112 @@
+"""The ingress: the whole HTTP and WebSocket application, over models that are elsewhere on the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ray import serve
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+
+from aural import logs
+from aural.app import MOST_DECODERS, build_app, build_service
+from aural.errors import LoadFailed, Overloaded, SettingsError
+from aural.metrics import Metrics
+from aural.scale.door import RemoteDoor
+from aural.scale.wire import Census, Description, Outcome, ReplicaLost
+from aural.serving.door import Limits
+from aural.serving.fleet import Fleet
+from aural.serving.model import Model, Prepared
+from aural.serving.policy import Priority
+from aural.serving.transcriber import Transcriber
+from aural.settings import Settings
+from aural.types import Clip
+
+NAME = "ingress"
+
+Handle = DeploymentHandle[Any]
+
+
+class Ingress:
+    """Answers as soon as it is up, with 503 until the models are ready. Its live sessions are its own."""
+
+    async def __init__(self, settings: Settings, models: Mapping[str, Handle]) -> None:  # type: ignore[misc]
+        logs.configure(settings.log_level, settings.log_format)
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_DECODERS))
+        metrics = Metrics()
+        limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+        self._settings = settings
+        self._fleet = Fleet(
+            [_model(name, handle, limits, metrics) for name, handle in models.items()],
+            build=_refuse,
+            patience_s=settings.max_wait_s,
+        )
+        self._service = build_service(settings, self._fleet, metrics)
+        self._starting = asyncio.create_task(self._fleet.start())
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        return build_app(self._settings, self._service)
+
+    async def __del__(self) -> None:
+        """Awaited by Ray after the last request was answered."""
+        if hasattr(self, "_fleet"):
+            self._starting.cancel()
+            await self._fleet.stop()
+
+
+class RayRemote:
+    """A model's deployment, reached through its handle."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def hear(self, clip: Clip, priority: Priority, ahead_samples: int) -> Outcome:
+        outcome: Outcome = await self._call("hear", clip, priority, ahead_samples)
+        return outcome
+
+    async def describe(self) -> Description:
+        description: Description = await self._call("describe")
+        return description
+
+    async def census(self) -> Census:
+        own = serve.get_replica_context().app_name
+        try:
+            application = (await asyncio.to_thread(serve.status)).applications[own]
+        except (RayError, RayServeException, KeyError) as error:
+            raise ReplicaLost(str(error)) from error
+        counts = {name: _running(one.replica_states) for name, one in application.deployments.items()}
+        return Census(counts.get(self._handle.deployment_name, 0), max(1, counts.get(NAME, 1)))
+
+    async def _call(self, method: str, *arguments: object) -> Any:
+        try:
+            return await self._handle.options(method_name=method).remote(*arguments)
+        except BackPressureError as error:
+            raise Overloaded(
+                f"{self._handle.deployment_name} has too much to do: {error}", retry_after_s=2.0
+            ) from error
+        except DeploymentUnavailableError as error:
+            raise LoadFailed(error.message) from error
+        except (RayTaskError, TaskCancelledError):
+            raise  # a fault in our own code, or nobody waits any more
+        except (RayError, RayServeException) as error:
+            raise ReplicaLost(type(error).__name__) from error
+
+
+def _running(states: Mapping[Any, int]) -> int:
+    return sum(count for state, count in states.items() if state == "RUNNING")
+
+
+def _model(name: str, handle: Handle, limits: Limits, metrics: Metrics) -> Model:
+    def prepare() -> Prepared:
+        return Prepared(Transcriber(RemoteDoor(name, RayRemote(handle), limits, metrics), metrics))
+
+    return Model(name, prepare, source="ray")
+
+
+def _refuse(table: Mapping[str, Any]) -> Model:
+    raise SettingsError("expected the models of a cluster in its configuration file")
