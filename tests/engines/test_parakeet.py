@@ -127,12 +127,16 @@ def spoken(script: dict[tuple[int, int], tuple[int, int]]) -> Callable:
 
 
 def scripted(script: dict[tuple[int, int], tuple[int, int]], length: int, most: int = 10) -> list[tuple[int, int]]:
-    """Tokens and frames that are decoded, beside a second utterance that ends sooner."""
+    """Tokens and frames that are decoded: the same alone, beside one that ends sooner, and beside many."""
     states = lambda count: (np.zeros((1, count, 1), np.float32),) * 2  # noqa: E731
     network = Network(spoken(script), states, vocabulary=4, blank=3, max_tokens_per_frame=most)
-    encoded = np.arange(length, dtype=np.float32)[None, :, None].repeat(2, axis=0)
-    first, _ = decode_transducer(network, encoded, np.array([length, 1]))
-    return list(zip(first.tokens.tolist(), first.starts.tolist(), strict=True))
+    heard = []
+    for lengths in ([length], [length, 1], [1, length, length], [length] * 40):
+        encoded = np.arange(length, dtype=np.float32)[None, :, None].repeat(len(lengths), axis=0)
+        one = decode_transducer(network, encoded, np.array(lengths))[lengths.index(length)]
+        heard.append(list(zip(one.tokens.tolist(), one.starts.tolist(), strict=True)))
+    assert heard[1:] == heard[:-1]
+    return heard[0]
 
 
 def test_a_duration_skips_frames():

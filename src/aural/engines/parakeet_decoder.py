@@ -10,7 +10,8 @@ and Durations", arXiv 2304.06795.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ State = tuple[Floats, Floats]
 
 LOOKAHEAD = 4
 """Most frames that one turn asks about for each utterance."""
-ROWS = 8
+ROWS = 32
 """Frames worth asking about in one turn, over all utterances: beyond, the joint network's work outgrows the saving."""
 
 
@@ -81,11 +82,13 @@ def decode_transducer(network: Network, encoded: Floats, lengths: Ints) -> list[
     zeros = np.zeros(count, np.int64)
     lanes = _Lanes(rows, lengths[rows], zeros, zeros, np.full(count, network.blank), network.start(count))
     log: list[tuple[Any, ...]] = []
-    while len(lanes.rows):
+    while len(lanes.rows) > 1:
         log.append(_turn(network, encoded, lanes))
         alive = lanes.time < lanes.ends
         if not alive.all():
             lanes.keep(alive)
+    if len(lanes.rows):
+        log += _alone(network, encoded, lanes)
     return _by_utterance(log, len(encoded))
 
 
@@ -116,6 +119,33 @@ def _turn(network: Network, encoded: Floats, lanes: _Lanes) -> tuple[Any, ...]:
     lanes.last[lane] = token
     lanes.state = state if len(lane) == count else _chosen(found, state, lanes.state)
     return lanes.rows[lane], token, time, jump, logprobs
+
+
+def _alone(network: Network, encoded: Floats, lanes: _Lanes) -> Iterator[tuple[Any, ...]]:
+    """All further turns of the only lane, in plain numbers: arrays of one would cost more than a small network."""
+    row, end, time, emitted = (int(one[0]) for one in (lanes.rows, lanes.ends, lanes.time, lanes.emitted))
+    last, state, vocabulary = lanes.last, lanes.state, network.vocabulary
+    frames = encoded[row, :end].T[None]
+    while time < end:
+        logits, new = network.step(np.ascontiguousarray(frames[:, :, time : time + LOOKAHEAD]), last, state)
+        scores, durations = logits[0, :, :vocabulary], logits[0, :, vocabulary:]
+        tokens = scores.argmax(axis=-1).tolist()
+        jumps = durations.argmax(axis=-1).tolist() if durations.shape[-1] else [0] * len(tokens)
+        ahead = 0
+        while ahead < len(tokens) and tokens[ahead] == network.blank:
+            ahead += max(jumps[ahead], 1)
+        time, emitted = time + ahead, 0 if ahead else emitted
+        if ahead >= len(tokens):
+            continue
+        token, jump, emitted = tokens[ahead], jumps[ahead], emitted + 1
+        yield [row], [token], [time], [jump], [_logprob(scores[ahead], token)]
+        if jump or emitted >= network.max_tokens_per_frame:
+            time, emitted = time + max(jump, 1), 0
+        last, state = np.array([token]), new
+
+
+def _logprob(scores: Floats, token: int) -> float:
+    return -math.log(np.exp(scores - scores[token]).sum())
 
 
 def _ahead(encoded: Floats, lanes: _Lanes, width: int) -> Floats:
