@@ -93,14 +93,14 @@ def test_the_screen_follows_the_session() -> None:
     screen = Screen(clock)
     assert "listening" in drawn(screen)
     screen.follow(Started("a", 0.5))
-    screen.follow(Grown("a", " Hello", (Spoken("Hello", 0.5, 0.9),)))
-    screen.follow(Drafted("a", "wor"))
+    screen.follow(Grown("a", "Hello", (Spoken("Hello", 0.5, 0.9),)))
+    screen.follow(Drafted("a", " wor"))
     shown = drawn(screen)
     assert "Hello wor" in shown
     assert "hearing speech" in shown
     assert "word" in shown
     screen.follow(Stopped("a", 2.0))
-    line = screen.follow(Done("a", " Hello world."))
+    line = screen.follow(Done("a", "Hello world."))
     assert line is not None
     assert (line.committed, line.start_s, line.end_s) == ("Hello world.", 0.5, 2.0)
     assert "Hello" not in drawn(screen)

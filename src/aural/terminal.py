@@ -191,10 +191,7 @@ def _display(screen: Screen) -> Iterator[Display]:
 
 def _drawn(line: Line) -> Text:
     minutes, rest_s = divmod(int(line.start_s), 60)
-    gap = " " if line.committed and line.draft and not line.draft[0].isspace() else ""
-    return Text.assemble(
-        (f"{minutes:02d}:{rest_s:02d}  ", "dim"), line.committed.strip(), (gap + line.draft, "italic dim underline")
-    )
+    return Text.assemble((f"{minutes:02d}:{rest_s:02d}  ", "dim"), line.committed, (line.draft, "italic dim underline"))
 
 
 def _write(segments: Sequence[Segment], save: Path | None) -> None:

@@ -56,7 +56,7 @@ HELLO = (word(" Hello,", 0.2, 0.5), word(" World.", 0.6, 0.9))
 
 def test_interim_results_hold_the_draft_and_final_ones_the_committed_text() -> None:
     wish = asked("interim_results=true&punctuate=true")
-    messages = told(wish, SpeechStarted("u1", 0), grown(HELLO[0]), Draft("u1", "World"), grown(HELLO[1]), *ended(1.5))
+    messages = told(wish, SpeechStarted("u1", 0), grown(HELLO[0]), Draft("u1", " World"), grown(HELLO[1]), *ended(1.5))
     assert [text(one) for one in messages] == ["Hello,", "Hello, World", "Hello, World.", "Hello, World."]
     assert [(one["is_final"], one["speech_final"]) for one in messages] == [(False, False)] * 3 + [(True, True)]
     assert messages[-1]["channel"]["alternatives"][0]["words"] == [

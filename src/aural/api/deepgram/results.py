@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any
 
 from aural.api.deepgram.query import Wish
-from aural.languages import SPACELESS
 from aural.live.events import (
     Closed,
     Committed,
@@ -158,18 +157,13 @@ class Results:
             "is_final": is_final,
             "speech_final": speech_final,
             "from_finalize": held.finalized,
-            "channel": {"alternatives": [self._alternative(held.text + self._drafted(held), words)]},
+            "channel": {"alternatives": [self._alternative(held.text + held.draft, words)]},
             "metadata": {"request_id": self._request_id, **model_info(self._model)},
         }
 
-    def _drafted(self, held: Held) -> str:
-        """The draft as it follows the committed text."""
-        is_spaced = held.draft[:1].isspace() or not held.draft or not held.text or self._language in SPACELESS
-        return held.draft if is_spaced else " " + held.draft
-
     def _guessed(self, held: Held, through: int) -> Iterator[Word]:
         """Words without times of their own (a draft's) spread by their letters over the sound that is left."""
-        texts = (held.draft if held.words else held.text + self._drafted(held)).split()
+        texts = (held.draft if held.words else held.text + held.draft).split()
         start = held.words[-1].end if held.words else self._told
         letters, before = sum(map(len, texts)), 0
         for text in texts:

@@ -114,8 +114,9 @@ export class Captions {
     row.className = `utterance ${utterance.isOpen ? "open" : "final"} ${utterance.failure ? "failed" : ""}`;
     time.textContent = clock(utterance.startMs);
     committed.textContent = utterance.failure ? explain({ name: "failed", detail: utterance.failure }) : utterance.committed.trimStart();
-    draft.textContent = utterance.draft.trimStart();
-    space.data = utterance.draft && isSpaced(utterance.committed) ? " " : "";
+    const tail = utterance.committed ? utterance.draft : utterance.draft.trimStart();
+    draft.textContent = tail.trimStart();
+    space.data = tail.slice(0, tail.length - tail.trimStart().length);
     if (utterance.language) committed.lang = utterance.language;
     if (wasAtBottom) scroller.scrollTop = scroller.scrollHeight;
   }
@@ -140,11 +141,6 @@ function makeNode() {
   line.append(committed, space, draft);
   row.append(time, line);
   return { row, time, committed, space, draft };
-}
-
-/** Whether what follows this text is set apart by a space. */
-function isSpaced(text) {
-  return text !== "" && !/[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}，。、？！]$/u.test(text);
 }
 
 function clock(ms) {

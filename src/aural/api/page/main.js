@@ -8,7 +8,7 @@ import { Session } from "./session.js";
 import { currentLocale, explain, languageName, say, switchLocale, translate } from "./words.js";
 
 const KEY = "aural.key";
-const EXTRAS = ["aural.drafts", "aural.words", "aural.details"]; // what the page asks for beyond OpenAI's events
+const [DRAFTS, WORDS, DETAILS] = ["aural.drafts", "aural.words", "aural.details"]; // what there is beyond OpenAI's events
 const LEVEL_GAIN = 1.6;
 const SMOOTHING = 0.3;
 
@@ -53,7 +53,7 @@ async function start(openSource) {
       key: sessionStorage.getItem(KEY),
       model: $("model").value,
       language: $("language").value,
-      include: [...EXTRAS, ...insights.include()],
+      include: [...extras(), ...insights.include()],
       onEvent,
       onClose,
       onSlow: (isSlow) => complain(isSlow ? { name: "slow" } : null),
@@ -65,6 +65,11 @@ async function start(openSource) {
     complain(error);
     await stop();
   }
+}
+
+/** Words have times where the model gives them. */
+function extras() {
+  return chosen()?.capabilities.timestamps.includes("word") ? [DRAFTS, WORDS, DETAILS] : [DRAFTS, DETAILS];
 }
 
 async function stop() {
@@ -160,14 +165,16 @@ function askForKey() {
   };
 }
 
+const chosen = () => page.models.find(({ id }) => id === $("model").value);
+
 function showLanguages() {
-  const chosen = $("language").value;
-  const can = page.models.find(({ id }) => id === $("model").value)?.capabilities;
+  const before = $("language").value;
+  const can = chosen()?.capabilities;
   if (!can) return;
   const named = can.languages.map((code) => new Option(languageName(code), code));
   named.sort((a, b) => a.text.localeCompare(b.text, currentLocale()));
   $("language").replaceChildren(...(can.detects_language ? [new Option(say("detect"), "")] : []), ...named);
-  if (can.languages.includes(chosen)) $("language").value = chosen;
+  if (can.languages.includes(before)) $("language").value = before;
 }
 
 function unreachable() {
