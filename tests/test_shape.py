@@ -22,7 +22,7 @@ LAYERS = [
     {"types", "errors"},
     {"eventstream", "client", "streaming"},
     {"deploy"},
-    {"languages", "metrics", "text"},
+    {"emf", "languages", "metrics", "text"},
     {"bench"},
     {"audio"},
     {"engines", "live"},

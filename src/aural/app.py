@@ -15,6 +15,7 @@ from functools import partial
 import uvicorn
 from starlette.applications import Starlette
 
+from aural import emf
 from aural.api.body import BodyLimits
 from aural.api.middleware import Keys
 from aural.api.protocol import Protocol
@@ -82,6 +83,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     server = _server(settings, service)
     starting = asyncio.create_task(fleet.start())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    publishing = asyncio.create_task(emf.publish(metrics.registry, settings.emf)) if settings.emf else None
     try:
         await asyncio.wait([starting, serving], return_when=asyncio.FIRST_COMPLETED)
         if starting.done() and not starting.exception():
@@ -94,6 +96,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             starting.result()
     finally:
         starting.cancel()
+        if publishing is not None:
+            publishing.cancel()
         await fleet.stop()
 
 

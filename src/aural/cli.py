@@ -68,6 +68,7 @@ SERVER_OPTIONS = [
     _option("--max-requests", type=int, help="Requests answered at once."),
     _option("--max-streams", type=int, help="Live sessions at once per model; 0 measures what can be heard in time."),
     _option("--body-timeout-s", type=float, help="A body that takes longer to arrive gets 408."),
+    _option("--emf", help="Print metrics for CloudWatch to stdout every minute, under this endpoint's name."),
     _option("--drain-s", type=float, help="After SIGTERM, how long requests may still take."),
 ]
 

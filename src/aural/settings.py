@@ -84,6 +84,7 @@ class Settings:
     fetch_from: tuple[str, ...] = ()
     api_key: str = ""
     admin_key: str = ""
+    emf: str = ""
     log_level: str = "info"
     log_format: Literal["json", "text"] = "json"
 

@@ -1,0 +1,207 @@
+"""deploy.toml and what is planned from it, without AWS."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from aural.cli import main
+from aural.deploy import access, shapes, template
+from aural.deploy.endpoint import Place
+from aural.deploy.plan import make_plan, render
+from aural.deploy.resources import Call, differences
+from aural.deploy.scaling import propose_target
+from aural.deploy.spec import Deployment, Instance, Network, Scaling, load, parse
+from aural.errors import SettingsError
+from tests.deploy.conftest import ARTICLE, ROOT, example
+from tests.deploy.test_lifecycle import several
+
+PLACE = Place("123456789012", "us-east-1")
+
+
+def table(**more: Any) -> dict[str, Any]:
+    return {
+        "name": "asr",
+        "region": "us-east-1",
+        "models": [{"name": "whisper", "image": "cpu"}],
+        "instance": {"type": "ml.c6i.xlarge"},
+    } | more
+
+
+@pytest.mark.parametrize("name", ARTICLE)
+def test_the_articles_deployments_are_sound(name: str) -> None:
+    plan = make_plan(example(name), None)
+    assert plan.problems == ()
+    kinds = [action.resource.kind for action in plan.actions]
+    assert kinds.index("role policy") < kinds.index("model") < kinds.index("endpoint config") < kinds.index("alarm")
+    assert kinds.index("alarm") < kinds.index("endpoint") < kinds.index("scalable target")
+
+
+def test_the_articles_waste_is_said() -> None:
+    said = render(make_plan(example("whisper-jumpstart"), None))
+    assert "one worker uses one of the 4 GPUs of ml.g6e.12xlarge; ml.g6e.xlarge has one for $2.60 an hour" in said
+    assert "first 30 s" in said
+    assert "$13.12 an hour, $9,575 a month; at most 4 = $52.46 an hour" in said
+    assert "one worker" not in render(make_plan(example("parakeet-byoc"), None)), "ours has a worker per GPU"
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"nmae": "x"}, "'nmae'"),
+        ({"name": "under_score"}, "inner dashes"),
+        ({"name": "x" * 41}, "up to 40"),
+        ({"models": []}, "at least one"),
+        ({"models": [{"name": "a"}]}, "either 'image' or 'jumpstart'"),
+        ({"models": [{"name": "a", "image": "cpu"}, {"name": "a", "image": "cpu"}]}, "different names"),
+        ({"models": [{"name": "a", "image": "cpu", "data": "s3://b/k"}]}, "ends in /"),
+        ({"models": [{"name": "a", "image": "cpu", "copies": 0}]}, "copies: expected 1"),
+        ({"models": [{"name": "a", "image": "cpu", "environment": {"A": 1}}]}, "models[0].environment.A: expected str"),
+        ({"instance": {"type": 3}}, "instance.type: expected str, got 3"),
+        ({"instance": "ml.c6i.xlarge"}, "instance: expected a table"),
+        ({"scaling": {"min": 3, "max": 1}}, "min <= max"),
+        ({"scaling": {"on": "luck"}}, "'concurrency', 'invocations', 'gpu'"),
+        ({"scaling": {"on": "gpu", "target": 170}}, "up to 100"),
+        ({"release": {"percent": 60}}, "1 to 50"),
+        ({"async": {"output": "/tmp"}}, "expected s3://"),
+        ({"network": {"subnets": ["a"]}}, "both"),
+        ({"existing": True}, "existing"),
+    ],
+)
+def test_a_file_that_is_wrong_says_where(broken: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(table(**broken), Path())
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
+    (tmp_path / "deploy.toml").write_text("name = ")
+    with pytest.raises(SettingsError, match=r"deploy\.toml"):
+        load(tmp_path / "deploy.toml")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"instance": Instance(type="ml.g6e.xlarg")}, "expected one of ml.t2.medium"),
+        ({"instance": Instance(type="ml.g6e.xlarge", startup_s=7200)}, "expected at most 3600, got 7200"),
+        ({"instance": Instance(type="ml.g6e.xlarge", ami="al2-gpu-9")}, "InferenceAmiVersion"),
+        ({"role": "me"}, "ExecutionRoleArn: expected"),
+        ({"tags": {"k" * 129: "v"}}, "expected at most 128 characters"),
+    ],
+)
+def test_the_service_model_finds_what_boto3_lets_through(change: dict[str, Any], said: str) -> None:
+    problems = "\n".join(make_plan(replace(example("parakeet-byoc"), **change), None).problems)
+    assert said in problems
+
+
+def test_shapes_know_required_and_unknown_members() -> None:
+    (missing, unknown) = shapes.problems(Call("sagemaker", "create_endpoint", {"EndpointName": "x", "Nmae": "y"}))
+    assert missing == "CreateEndpoint.EndpointConfigName: required, and missing"
+    assert unknown.startswith("CreateEndpoint.Nmae: unknown")
+    assert "update boto3" not in shapes.problems(Call("sagemaker", "create_wonder", {}))[0]
+
+
+def test_names_follow_the_content() -> None:
+    deployment = example("parakeet-byoc")
+    names = [action.resource.name for action in make_plan(deployment, None).actions]
+    assert names == [action.resource.name for action in make_plan(deployment, None).actions]
+    faster = replace(deployment, instance=Instance(type="ml.g6e.xlarge"))
+    other = [action.resource.name for action in make_plan(faster, None).actions]
+    assert sum(one != two for one, two in zip(names, other, strict=True)) == 1, "the endpoint configuration"
+
+
+def test_the_role_may_do_what_it_needs_and_no_more() -> None:
+    allowed = access.statements(example("parakeet-byoc"), PLACE)
+    everything = [one for one in allowed if one["Resource"] == ["*"]]
+    assert [one["Action"] for one in everything] == [["ecr:GetAuthorizationToken"], ["cloudwatch:PutMetricData"]]
+    reads = next(one for one in allowed if one["Action"] == ["s3:GetObject"])
+    assert reads["Resource"] == ["arn:aws:s3:::my-models/parakeet-tdt-0.6b-v2/*"]
+    assert not [one for one in allowed if "s3:PutObject" in one["Action"]]
+
+
+def test_gpu_targets_sum_over_the_gpus() -> None:
+    deployment = replace(example("parakeet-byoc"), scaling=Scaling(on="gpu", target=70, max=2))
+    policy = next(one.resource for one in make_plan(deployment, None).actions if one.resource.kind == "scaling policy")
+    tracking = policy.create.request["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 280
+    assert tracking["CustomizedMetricSpecification"]["MetricName"] == "GPUUtilization"
+
+
+def test_updates_keep_the_instances_that_autoscaling_made() -> None:
+    endpoint = next(
+        one.resource for one in make_plan(example("voxtral-byoc"), None).actions if one.resource.kind == "endpoint"
+    )
+    assert endpoint.update is not None
+    assert endpoint.update.request["RetainAllVariantProperties"] is True
+    policy = endpoint.update.request["DeploymentConfig"]
+    assert policy["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "LINEAR"
+    assert [alarm["AlarmName"] for alarm in policy["AutoRollbackConfiguration"]["Alarms"]] == [
+        "voxtral-mini-latency",
+        "voxtral-mini-errors",
+    ]
+
+
+def test_components_leave_room_for_all_copies() -> None:
+    plan = make_plan(several(scaling=Scaling(min=0, max=6)), None)
+    assert plan.problems == ()
+    config = next(one.resource for one in plan.actions if one.resource.kind == "endpoint config").create.request
+    managed = config["ProductionVariants"][0]["ManagedInstanceScaling"]
+    assert managed == {"Status": "ENABLED", "MinInstanceCount": 0, "MaxInstanceCount": 3}
+
+
+def test_a_private_network_is_planned() -> None:
+    network = Network(subnets=("subnet-0a",), security_groups=("sg-0a",), isolated=True)
+    plan = make_plan(replace(example("parakeet-byoc"), network=network, kms_key="1234-abcd"), None)
+    assert plan.problems == ()
+    model = next(one.resource for one in plan.actions if one.resource.kind == "model").create.request
+    assert model["EnableNetworkIsolation"] is True
+    assert model["VpcConfig"] == {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
+
+
+@pytest.mark.parametrize(("on", "target"), [("concurrency", 10.5), ("invocations", 126), ("gpu", 70)])
+def test_targets_come_from_measured_capacity(on: str, target: float) -> None:
+    assert propose_target(3.0, 5.0, on) == pytest.approx(target)
+
+
+def test_what_is_beyond_the_wanted_is_no_difference() -> None:
+    assert differences({"a": [{"b": 1}]}, {"a": [{"b": 1.0, "c": 2}], "d": 3}) == []
+    assert differences({"a": 1}, {}) == ["a: None → 1"]
+    assert differences('{"a": 1}', {"a": 1}) == []
+
+
+def test_init_writes_a_file_that_plans(tmp_path: Path) -> None:
+    file = tmp_path / "deploy.toml"
+    arguments = ["deploy", "init", str(file), "--capacity-rps", "2", "--latency-s", "3", "--name", "mine"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    assert tomllib.loads(file.read_text())["scaling"]["target"] == 4.2
+    assert "as measured" in file.read_text()
+    assert make_plan(load(file), None).problems == ()
+    again = CliRunner().invoke(main, arguments)
+    assert again.exit_code == 1
+    assert "there is one" in again.output
+
+
+@pytest.mark.parametrize("model", ["whisper-base", "voxtral-mini"])
+def test_templates_for_other_models(model: str) -> None:
+    text = template.write(
+        model=model, instance="ml.c6i.xlarge", name="x", region="eu-west-1", capacity_rps=None, latency_s=None
+    )
+    deployment = parse(tomllib.loads(text), Path())
+    assert isinstance(deployment, Deployment)
+    assert deployment.models[0].image == ("vllm" if model.startswith("voxtral") else "cpu")
+    assert "a guess" in text
+
+
+def test_dry_run_needs_nothing_and_shows_requests() -> None:
+    file = str(ROOT / "examples" / "article" / "voxtral-byoc.toml")
+    done = CliRunner().invoke(main, ["deploy", "plan", file, "--dry-run", "--requests"])
+    assert done.exit_code == 0, done.output
+    requests = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+    assert "sagemaker.create_endpoint" in [one["call"] for one in requests]
