@@ -16,7 +16,7 @@ import click
 import pytest
 
 from aural import errors
-from aural.api import captions, deepgram, models, openai, page, runtime, sagemaker, status
+from aural.api import captions, chat, deepgram, models, openai, page, runtime, sagemaker, status
 from aural.api.deepgram import query
 from aural.audio.encoding import Encoding
 from aural.cli import main
@@ -109,10 +109,10 @@ def test_curl_examples_run(whisper: Server, desk: Path, name: str) -> None:
 def test_the_api_page_leaves_nothing_out() -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     routes = [*openai.routes, *models.routes, *sagemaker.routes, *runtime.routes, *status.routes, *page.routes]
-    routes += [*deepgram.routes, *captions.routes]
+    routes += [*deepgram.routes, *captions.routes, *chat.routes]
     for path in {route.path.replace(":path", "") for route in routes} - {"/"}:
         assert path in text or path.rpartition("/")[2] in text, path
-    for word in {*openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:
+    for word in {*chat.FIELDS, *openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:
         assert re.search(rf"\b{word}\b", text), word
     for word in {*query.ENCODINGS, *query.HONOURED, *query.NOTED, *query.SWITCHES} - {"token"}:
         assert re.search(rf"\b{word}\b", text), word

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from aural import emf
 from aural.api.body import BodyLimits
+from aural.api.fetch import Fetcher
 from aural.api.middleware import Keys
 from aural.api.protocol import Protocol
 from aural.api.server import create_app
@@ -67,6 +68,7 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
         BodyLimits(settings.max_body_bytes, settings.body_timeout_s),
         max_audio_s=settings.max_audio_s,
         beam_size=settings.beam_size,
+        fetcher=Fetcher(settings.fetch_from, settings.max_body_bytes),
         live=Live(fleet, metrics, max_streams=settings.max_streams),
     )
 

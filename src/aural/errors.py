@@ -206,8 +206,8 @@ class WorkerLost(EngineFailed):
     code = "worker_lost"
     retry_after_s = 1.0
 
-    def __init__(self, model: str) -> None:
-        super().__init__(f"the {model} worker died while hearing this audio, and so did a second one")
+    def __init__(self, model: str, how: str = "") -> None:
+        super().__init__(how or f"the {model} worker died while hearing this audio, and so did a second one")
 
 
 class ServerLost(EngineFailed):

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +63,7 @@ def _answers(running: Upstream) -> bool:
     assert running.process.poll() is None, "the stand-in ended"
     try:
         running.get("/health")
-    except urllib.error.URLError:
+    except OSError:
         return False
     return True
 

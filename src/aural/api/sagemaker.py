@@ -6,6 +6,7 @@
 | `{"transcription": {"audio": {"data": BASE64}, …}}`         | `{"transcription": {"text", …}, …}`, as Voxtral's    |
 | `{"audio": {"data": BASE64}, "timestamps"?, "language"?}`   | `{"text", "timestamps"?, …}`, as Parakeet's          |
 | `audio/*`, `video/*` or `application/octet-stream` body     | `{"text", "language", "duration", …}`                |
+| `{"messages": […]}`, `{"inputs": …}`                        | OpenAI's chat completion                             |
 | multipart/form-data, or `route=` in the custom attributes   | OpenAI's                                             |
 
 Each answers in its own shape, whichever engine serves it. With `Accept: application/x-ndjson` or `text/event-stream`
@@ -15,9 +16,7 @@ the segments of long audio come as soon as they are heard.
 from __future__ import annotations
 
 import asyncio
-import binascii
 import time
-from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -28,9 +27,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from aural.api import openai
+from aural.api import chat, openai
+from aural.api.audio_in_json import from_hex, source_of
 from aural.api.body import read_body
 from aural.api.errors import body_of
+from aural.api.fetch import Link
 from aural.api.formats import segment_json, suppressed_json, word_json
 from aural.api.openai import temperature, whole
 from aural.api.service import Answer, Ask, RawFormat, language_options, service_of
@@ -43,6 +44,7 @@ ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 STREAM_ACCEPT = "x-amzn-sagemaker-accept"
 """What InvokeEndpointWithResponseStream calls Accept on its way to AWS."""
 ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
+ROUTES["/v1/chat/completions"] = chat.completions
 OPTIONS = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
 STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
 WHOLE = frozenset({"application/json", "text/plain"})
@@ -56,7 +58,7 @@ Shape = Callable[[Answer], dict[str, Any]]
 class Invocation:
     """What a body holds: audio, options, and by its form the shape of the answer."""
 
-    audio: bytes
+    audio: bytes | Link
     asked: dict[str, Any]
     shape: Shape
     raw: RawFormat | None = None
@@ -75,7 +77,12 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     if kind == "multipart/form-data":
         return await openai.transcriptions(request)
     body = await read_body(request, service.body)
+    if kind == "application/json" and (asked := await asyncio.to_thread(_chat, body)):
+        outer = _outer(request, attributes)
+        return await chat.converse(request, {"model": model or outer.get("model"), **asked})
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
+    if isinstance(invocation.audio, Link):
+        invocation = replace(invocation, audio=await service.fetcher.fetch(invocation.audio))
     ask = _ask(invocation, _outer(request, attributes), service.beam_size)
     ask = replace(ask, model=model or ask.model)
     accept = _accepted(request)
@@ -136,23 +143,33 @@ def _raw_format(content_type: str) -> RawFormat:
     return RawFormat(encoding, _integer(rate, "rate"), _integer(channels, "channels"))
 
 
+def _chat(body: bytes) -> dict[str, Any] | None:
+    """A chat in OpenAI's form or in that of AWS's Voxtral sample; None when the body is something else."""
+    if b'"messages"' not in body and b'"inputs"' not in body:
+        return None
+    document = chat.parsed(body)
+    inputs = document.pop("inputs", None)
+    if isinstance(inputs, dict) and "messages" in inputs:
+        return document | inputs
+    if isinstance(inputs, str):
+        return document | {"messages": [{"role": "user", "content": inputs}]}
+    return document if "messages" in document else None
+
+
 def _parse_json(body: bytes) -> Invocation:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"expected JSON, got something else: {error}") from error
-    if not isinstance(document, dict):
-        raise BadRequest(f"expected a JSON object, got {type(document).__name__}")
+    document = chat.parsed(body)
     inner = document.get("transcription")
     if "audio_input" in document:
-        return Invocation(_hex(document.pop("audio_input")), document, _whisper_shape)
+        return Invocation(from_hex(document.pop("audio_input")), document, _whisper_shape)
     if isinstance(inner, dict) and "audio" in inner:
         asked = {name: value for name, value in document.items() if name != "transcription"} | inner
-        return Invocation(_base64(asked.pop("audio")), asked, _voxtral_shape)
+        return Invocation(source_of(asked.pop("audio")), asked, _voxtral_shape)
     if "audio" in document:
-        return Invocation(_base64(document.pop("audio")), document, _parakeet_shape)
+        return Invocation(source_of(document.pop("audio")), document, _parakeet_shape)
     keys = ", ".join(map(repr, document)) or "none"
-    raise BadRequest(f"expected a key of 'audio_input', 'transcription' with 'audio', or 'audio'; got {keys}")
+    raise BadRequest(
+        f"expected a key of 'audio_input', 'transcription' with 'audio', 'audio', or 'messages'; got {keys}"
+    )
 
 
 def _ask(invocation: Invocation, outer: dict[str, str], beam_size: int) -> Ask:
@@ -171,34 +188,8 @@ def _ask(invocation: Invocation, outer: dict[str, str], beam_size: int) -> Ask:
         beam_size=whole(asked.get("beam_size", beam_size), "beam_size", 1, 16),
         timestamps=_timestamps(asked.get("timestamps", False)),
     )
+    assert isinstance(invocation.audio, bytes)
     return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw)
-
-
-def _hex(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise BadRequest(
-            f"expected audio_input as a string of hex digits, got {type(value).__name__}", param="audio_input"
-        )
-    try:
-        return bytes.fromhex(value)
-    except ValueError as error:
-        raise BadRequest(f"expected audio_input as hex digits: {error}", param="audio_input") from error
-
-
-def _base64(value: object) -> bytes:
-    """Base64 in a string, in a data URL, or in `{"data": …}`. Paths and URLs are refused: the server reads no files."""
-    if isinstance(value, dict):
-        if set(value) != {"data"}:
-            raise BadRequest(f"expected audio as {{'data': BASE64}}, got keys {', '.join(value)}", param="audio")
-        value = value["data"]
-    if not isinstance(value, str):
-        raise BadRequest(f"expected audio as a base64 string, got {type(value).__name__}", param="audio")
-    if value.startswith("data:"):
-        value = value.partition(",")[2]
-    try:
-        return b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRequest(f"expected audio in base64 (no paths, no URLs): {error}", param="audio") from error
 
 
 def _string(asked: dict[str, Any], name: str) -> str | None:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from aural.api import captions, deepgram, errors, models, openai, page, realtime, runtime, sagemaker, status
+from aural.api import captions, chat, deepgram, errors, models, openai, page, realtime, runtime, sagemaker, status
 from aural.api.middleware import CLIENT_CLOSED, Guard, Keys, Linger, Observe
 from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
@@ -37,6 +37,7 @@ def create_app(service: Service, *, keys: Keys | None = None, max_requests: int 
     app = Starlette(
         routes=[
             *openai.routes,
+            *chat.routes,
             *models.routes,
             *sagemaker.routes,
             *runtime.routes,

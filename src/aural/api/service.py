@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from starlette.requests import HTTPConnection, Request
 
 from aural.api.body import BodyLimits
+from aural.api.fetch import Fetcher
 from aural.audio.decode import decode
 from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
@@ -57,6 +59,8 @@ class Answer:
     """Whether the caller asked for times."""
 
 
+Result = TypeVar("Result")
+
 LARGE_BYTES = 4 * 2**20
 """Bodies above this are decoded by a thread of their own, so that no clip waits for somebody's two-hour file."""
 
@@ -69,6 +73,7 @@ class Service:
     max_audio_s: float
     beam_size: int
     live: Live
+    fetcher: Fetcher
     captions: Captions = field(default_factory=Captions)
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
@@ -156,7 +161,7 @@ async def _with_first(first: Transcript, rest: AsyncGenerator[Transcript]) -> As
             yield part
 
 
-async def unless_gone(request: Request, work: Awaitable[Transcript]) -> Transcript:
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
     """The result of the work, which is cancelled when the caller hangs up."""
     task = asyncio.ensure_future(work)
     gone = asyncio.create_task(_gone(request))

@@ -27,9 +27,9 @@ import httpx
 from aural.engines.base import ModelSpec
 from aural.engines.voxtral import Unreachable, Voxtral, answer, capabilities
 from aural.errors import EngineFailed, LoadFailed, NotReady, Overloaded
+from aural.serving.door import Door
 from aural.serving.messages import Heard, Mishap
 from aural.serving.rehearsal import rehearsal
-from aural.serving.scheduler import Scheduler
 from aural.serving.supervisor import LOAD_S, STALL_FACTOR, STALL_S, Replica, State, WorkerGone, resident_bytes
 from aural.types import SAMPLE_RATE, Clip, Transcript
 
@@ -296,7 +296,7 @@ async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[s
     return _Link(voxtral, voxtral.client(), guardian, reader, writer, pid)
 
 
-def answerer(scheduler: Scheduler) -> Vllm:
+def answerer(scheduler: Door) -> Vllm:
     """The replica with most places that can chat; raises NotReady."""
     ready = [one for one in scheduler.replicas if isinstance(one, Vllm) and one.state is State.READY]
     if not ready:
