@@ -138,6 +138,36 @@ def test_word_times_follow_the_audio(tiny):
     assert shift == pytest.approx(2 * SAMPLE_RATE, abs=0.2 * SAMPLE_RATE)
 
 
+class Stopping(WhisperEngine):
+    """Stops before the speech does: the first decoding with times ends with its first passage, one without them after
+    some words."""
+
+    stops: bool
+
+    def _decode(self, takes: list[Take], temperature: float) -> None:
+        super()._decode(takes, temperature)
+        for take in takes:
+            if not take.timed:
+                take.decoded = replace(take.decoded, tokens=take.decoded.tokens[:6])
+            elif self.stops:
+                first = next(i for i, token in enumerate(take.decoded.tokens[1:], 1) if token > take.tokenizer.eot)
+                take.decoded = replace(take.decoded, tokens=take.decoded.tokens[: first + 1])
+        self.stops = not takes[0].timed
+
+
+@pytest.mark.parametrize("timestamps", Timestamps)
+def test_what_follows_an_early_end_is_heard(tiny, timestamps, monkeypatch):
+    pause = np.zeros(3 * SAMPLE_RATE, np.float32)
+    both = np.concatenate([tiny.sentences[0], pause, tiny.sentences[1]])
+    monkeypatch.setattr(tiny.engine, "__class__", Stopping)
+    monkeypatch.setattr(tiny.engine, "stops", True, raising=False)
+    [heard] = tiny.hear(both, timestamps=timestamps)
+    assert tiny.understood(heard, 0)
+    assert tiny.understood(heard, 1)
+    assert heard.segments[-1].start > len(tiny.sentences[0]) // 2
+    assert heard.segments[-1].end <= len(both)
+
+
 class Scripted(WhisperEngine):
     """Decodes at each temperature what the script has for it."""
 

@@ -72,7 +72,7 @@ class Take:
     """Log-mel features, shape (n_mels, frames)."""
     tokenizer: Tokenizer
     language: str
-    timed: bool
+    timed: bool = field(init=False)
     """Whether the decoder tells times; without them it now and then stops before the speech does."""
     start: int = 0
     """Where in the caller's clip this one begins."""
@@ -81,6 +81,9 @@ class Take:
     """What the encoder made of its window, shape (1, frames / 2, d_model), in the encoder's own float type."""
     decoded: Decoded = field(default_factory=lambda: Decoded())
     redone: bool = False
+
+    def __post_init__(self) -> None:
+        self.timed = self.clip.options.timestamps is not Timestamps.NONE
 
     @property
     def frames(self) -> int:
@@ -172,14 +175,15 @@ class WhisperEngine:
         if not end or len(rest) < SHORTEST_REST or is_silent(rest):
             return None
         options = replace(take.clip.options, language=take.language)
-        return replace(self._take(Clip(rest, options)), timed=True, start=take.start + end)
+        following = self._take(Clip(rest, options))
+        following.timed, following.start = True, take.start + end
+        return following
 
     def _take(self, clip: Clip) -> Take:
         language = clip.options.language or "en"
-        timed = clip.options.timestamps is not Timestamps.NONE
         audible = clip.samples if len(clip) >= SHORTEST_CLIP else np.zeros(SHORTEST_CLIP, np.float32)
         mel = self._features(audible)[:, :-1]  # the last frame is of padding, and the reference drops it
-        return Take(clip, mel, self._tokenizer(language, clip.options.task), language, timed)
+        return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
 
     def _hear(self, takes: list[Take]) -> None:
         """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer."""
