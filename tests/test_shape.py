@@ -24,7 +24,7 @@ LAYERS = [
     {"deploy"},
     {"emf", "languages", "metrics", "text"},
     {"bench"},
-    {"audio"},
+    {"audio", "insight"},
     {"engines", "live"},
     {"serving"},
     {"api"},

@@ -22,7 +22,7 @@ from aural.api.middleware import Keys
 from aural.api.protocol import Protocol
 from aural.api.server import create_app
 from aural.api.service import Service
-from aural.assembly import build_fleet
+from aural.assembly import build_fleet, build_understanding
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
@@ -70,6 +70,7 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
         beam_size=settings.beam_size,
         fetcher=Fetcher(settings.fetch_from, settings.max_body_bytes),
         live=Live(fleet, metrics, max_streams=settings.max_streams),
+        understanding=build_understanding(settings, metrics),
     )
 
 
@@ -84,6 +85,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = build_service(settings, fleet, metrics)
     server = _server(settings, service)
     starting = asyncio.create_task(fleet.start())
+    if settings.insights:
+        service.understanding.insights.start()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     publishing = asyncio.create_task(emf.publish(metrics.registry, settings.emf)) if settings.emf else None
     try:
@@ -100,6 +103,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         starting.cancel()
         if publishing is not None:
             publishing.cancel()
+        await service.understanding.insights.stop()
         await fleet.stop()
 
 

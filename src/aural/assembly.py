@@ -13,14 +13,18 @@ from aural.engines.catalog import FITTED_WINDOWS, Card, find
 from aural.engines.vllm_arguments import VOXTRAL, command_line, read_properties
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
+from aural.insight import settings as insight_settings
+from aural.insight.settings import InsightSettings
 from aural.metrics import Metrics
 from aural.serving.door import Limits
 from aural.serving.fleet import Fleet
+from aural.serving.insights import Insights
 from aural.serving.model import Model, Prepared
 from aural.serving.placement import BYTES_PER_WEIGHT_BYTE, Placement, place, this_machine
 from aural.serving.policy import Policy
 from aural.serving.scheduler import Scheduler
 from aural.serving.transcriber import Transcriber
+from aural.serving.understanding import Understanding
 from aural.serving.vllm import Vllm
 from aural.settings import ModelSettings, Settings
 from aural.types import SAMPLE_RATE
@@ -49,6 +53,12 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
         raise SettingsError(f"expected a Voxtral for --upstream {settings.defaults.upstream}, got {', '.join(names)}")
     budget_bytes = int(settings.memory_gb * 2**30)
     return Fleet(models, build=build, budget_bytes=budget_bytes, patience_s=settings.max_wait_s)
+
+
+def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:
+    """The skills, as the file of insights says, not loaded yet. Raises SettingsError."""
+    told = insight_settings.read(Path(settings.insights)) if settings.insights else InsightSettings()
+    return Understanding(Insights(metrics), metrics, told)
 
 
 def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:

@@ -61,6 +61,7 @@ SERVER_OPTIONS = [
         help="Load models as SageMaker's multi-model endpoints ask for them; none at the start.",
     ),
     _option("--fetch-from", multiple=True, help="Host whose URLs may be given in place of audio; may be repeated."),
+    _option("--insights", help="TOML file: what to look for, alerts, a webhook, a language model."),
     _option("--max-body-mb", type=float, help="Larger bodies get 413 before they are read."),
     _option("--max-audio-s", type=float, help="Longer audio gets 413."),
     _option("--max-wait-s", type=float, help="A request that would wait longer gets 503 with Retry-After."),

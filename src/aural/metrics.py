@@ -70,3 +70,12 @@ class Metrics:
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
             registry=registry,
         )
+        self.insights = Counter("aural_insight_utterances", "Utterances that were looked at", registry=registry)
+        self.insights_skipped = Counter(
+            "aural_insight_skipped", "Orders for which there was no room", registry=registry
+        )
+        self.insight_s = Histogram(
+            "aural_insight_seconds", "Time from an utterance to its insights", buckets=_LATENCY_S, registry=registry
+        )
+        self.alerts = Counter("aural_alerts", "Alerts by rule", ["rule"], registry=registry)
+        self.webhooks = Counter("aural_webhooks", "Webhook deliveries by outcome", ["outcome"], registry=registry)

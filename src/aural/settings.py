@@ -82,6 +82,7 @@ class Settings:
     body_timeout_s: float = 60.0
     drain_s: float = 25.0
     fetch_from: tuple[str, ...] = ()
+    insights: str = ""
     api_key: str = ""
     admin_key: str = ""
     emf: str = ""

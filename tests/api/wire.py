@@ -25,10 +25,10 @@ Sender = Callable[[], AsyncIterator[bytes]]
 
 
 def wav(samples: Samples, rate: int = SAMPLE_RATE) -> bytes:
-    """A 16-bit mono WAV file."""
+    """A 16-bit WAV file of samples of shape (n,), or (n, channels)."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
+        writer.setnchannels(samples.shape[1] if samples.ndim > 1 else 1)
         writer.setsampwidth(2)
         writer.setframerate(rate)
         writer.writeframes((samples * 32767).astype("<i2").tobytes())

@@ -17,7 +17,12 @@ def usage(duration_s: float) -> dict[str, Any]:
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    return {"text": plain(answer.transcript.segments), "usage": usage(answer.duration_s)}
+    return {"text": plain(answer.transcript.segments), "usage": usage(answer.duration_s), **insights(answer)}
+
+
+def insights(answer: Answer) -> dict[str, Any]:
+    """Under `insights`, when they were asked for."""
+    return {} if answer.insights is None else {"insights": answer.insights}
 
 
 def as_verbose_json(answer: Answer, task: str, granularities: Iterable[Timestamps]) -> dict[str, Any]:
@@ -31,12 +36,15 @@ def as_verbose_json(answer: Answer, task: str, granularities: Iterable[Timestamp
     }
     if Timestamps.SEGMENT in granularities:
         body["segments"] = [segment_json(i, segment) for i, segment in enumerate(transcript.segments)]
+        for segment, channel in zip(body["segments"], answer.channels, strict=False):
+            segment["channel"] = channel
     if Timestamps.WORD in granularities:
         body["words"] = [word_json(word) for segment in transcript.segments for word in segment.words]
     return body | {
         "usage": usage(answer.duration_s),
         "language_probability": round(transcript.language_probability, 4),
         "suppressed": [suppressed_json(gap) for gap in transcript.suppressed],
+        **insights(answer),
     }
 
 

@@ -15,15 +15,15 @@ from starlette.routing import Route
 from aural.api import formats
 from aural.api.body import Form, read_form
 from aural.api.errors import body_of
-from aural.api.service import Ask, Service, language_options, service_of
+from aural.api.service import Ask, Service, language_options, service_of, wish_of
 from aural.errors import AuralError, BadRequest, UnsupportedParameter
-from aural.text import plain, spaced
+from aural.text import join, plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 FIELDS = frozenset(
     {"model", "language", "prompt", "temperature", "response_format", "timestamp_granularities", "stream"}
-    | {"chunking_strategy", "hotwords", "keywords", "beam_size"}
+    | {"chunking_strategy", "hotwords", "keywords", "beam_size", "insights", "redact", "channels"}
 )
 NEVER = {
     "include": "no engine gives log-probabilities of tokens",
@@ -58,7 +58,8 @@ async def _respond(request: Request, task: Task) -> Response:
     wanted = _wanted(form, task)
     ask = _ask(form, wanted, service)
     if wanted.stream:
-        return StreamingResponse(_events(*await service.stream(request, ask)), media_type="text/event-stream")
+        pcm, parts = await service.stream(request, ask)
+        return StreamingResponse(_events(service, ask, pcm, parts), media_type="text/event-stream")
     answer = await service.answer(request, ask)
     match wanted.format:
         case "text":
@@ -127,15 +128,31 @@ def _ask(form: Form, wanted: Wanted, service: Service) -> Ask:
         beam_size=whole(_one(form, "beam_size") or service.beam_size, "beam_size", 1, 16),
         timestamps=timestamps,
     )
-    return Ask(form.file, _one(form, "model"), options, script)
+    wish = wish_of(service, _one(form, "insights"), _one(form, "redact"))
+    if wish.insights is not None and wanted.format not in ("json", "verbose_json"):
+        raise BadRequest(
+            f"expected response_format json or verbose_json with insights, got {wanted.format!r}", param="insights"
+        )
+    return Ask(form.file, _one(form, "model"), options, script, wish=wish, apart=_apart(form, wanted))
 
 
-async def _events(pcm: Pcm, parts: AsyncGenerator[Transcript]) -> AsyncIterator[bytes]:
+def _apart(form: Form, wanted: Wanted) -> bool:
+    value = _one(form, "channels", "mixed")
+    if value not in ("mixed", "separate"):
+        raise BadRequest(f"expected channels mixed or separate, got {value!r}", param="channels")
+    if value == "separate" and wanted.stream:
+        raise BadRequest("expected channels mixed with stream=true, got 'separate'", param="channels")
+    return value == "separate"
+
+
+async def _events(service: Service, ask: Ask, pcm: Pcm, parts: AsyncGenerator[Transcript]) -> AsyncIterator[bytes]:
     """Server-sent events: a delta per clip, then the whole text, which is the deltas put together."""
     told = ""
+    heard: list[Transcript] = []
     try:
         async with aclosing(parts):
             async for part in parts:
+                heard.append(part)
                 delta = "".join(segment.text for segment in spaced(part).segments)
                 delta = delta if told else delta.lstrip()
                 told += delta
@@ -144,7 +161,9 @@ async def _events(pcm: Pcm, parts: AsyncGenerator[Transcript]) -> AsyncIterator[
     except AuralError as error:
         yield _event(body_of(error))
         return
-    yield _event({"type": "transcript.text.done", "text": told, "usage": formats.usage(pcm.duration_s)})
+    done = {"type": "transcript.text.done", "text": told, "usage": formats.usage(pcm.duration_s)}
+    insights = await service.understand([join(heard)], ask.wish.insights, len(pcm))
+    yield _event(done if insights is None else done | {"insights": insights})
 
 
 def _event(body: dict[str, Any]) -> bytes:

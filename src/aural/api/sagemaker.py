@@ -32,9 +32,9 @@ from aural.api.audio_in_json import from_hex, source_of
 from aural.api.body import read_body
 from aural.api.errors import body_of
 from aural.api.fetch import Link
-from aural.api.formats import segment_json, suppressed_json, word_json
+from aural.api.formats import insights, segment_json, suppressed_json, word_json
 from aural.api.openai import temperature, whole
-from aural.api.service import Answer, Ask, RawFormat, language_options, service_of
+from aural.api.service import Answer, Ask, RawFormat, Service, language_options, service_of, wish_of
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
 from aural.text import join, plain, spaced
@@ -45,7 +45,9 @@ STREAM_ACCEPT = "x-amzn-sagemaker-accept"
 """What InvokeEndpointWithResponseStream calls Accept on its way to AWS."""
 ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
 ROUTES["/v1/chat/completions"] = chat.completions
-OPTIONS = frozenset({"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size"})
+OPTIONS = frozenset(
+    {"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size", "insights", "redact"}
+)
 STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
 WHOLE = frozenset({"application/json", "text/plain"})
 RAW = {"rate": "", "channels": "1", "encoding": "pcm_s16le"}
@@ -83,16 +85,17 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
     if isinstance(invocation.audio, Link):
         invocation = replace(invocation, audio=await service.fetcher.fetch(invocation.audio))
-    ask = _ask(invocation, _outer(request, attributes), service.beam_size)
+    ask = _ask(invocation, _outer(request, attributes), service)
     ask = replace(ask, model=model or ask.model)
     accept = _accepted(request)
     if accept in STREAMS:
         pcm, parts = await service.stream(request, ask)
-        return StreamingResponse(_lines(pcm, parts, sse=accept == "text/event-stream"), media_type=accept)
+        lines = _lines(service, ask, pcm, parts, sse=accept == "text/event-stream")
+        return StreamingResponse(lines, media_type=accept)
     answer = await service.answer(request, ask)
     if accept == "text/plain":
         return PlainTextResponse(plain(answer.transcript.segments) + "\n")
-    return JSONResponse(invocation.shape(answer))
+    return JSONResponse(invocation.shape(answer) | insights(answer))
 
 
 def _parse(kind: str, content_type: str, body: bytes) -> Invocation:
@@ -172,7 +175,7 @@ def _parse_json(body: bytes) -> Invocation:
     )
 
 
-def _ask(invocation: Invocation, outer: dict[str, str], beam_size: int) -> Ask:
+def _ask(invocation: Invocation, outer: dict[str, str], service: Service) -> Ask:
     """The request; what the body says goes before what stands outside of it."""
     asked = outer | invocation.asked
     unknown = sorted(asked.keys() - OPTIONS)
@@ -185,11 +188,13 @@ def _ask(invocation: Invocation, outer: dict[str, str], beam_size: int) -> Ask:
         prompt=_string(asked, "prompt") or "",
         hotwords=_string(asked, "hotwords") or "",
         temperature=temperature(asked.get("temperature")),
-        beam_size=whole(asked.get("beam_size", beam_size), "beam_size", 1, 16),
+        beam_size=whole(asked.get("beam_size", service.beam_size), "beam_size", 1, 16),
         timestamps=_timestamps(asked.get("timestamps", False)),
     )
     assert isinstance(invocation.audio, bytes)
     return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw)
+    wish = wish_of(service, asked.get("insights"), asked.get("redact"))
+    return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw, wish)
 
 
 def _string(asked: dict[str, Any], name: str) -> str | None:
@@ -278,7 +283,9 @@ def _times(answer: Answer) -> dict[str, Any]:
     }
 
 
-async def _lines(pcm: Pcm, parts: AsyncGenerator[Transcript], *, sse: bool) -> AsyncIterator[bytes]:
+async def _lines(
+    service: Service, ask: Ask, pcm: Pcm, parts: AsyncGenerator[Transcript], *, sse: bool
+) -> AsyncIterator[bytes]:
     """A line or event per segment as it is heard, then the whole."""
     heard: list[Transcript] = []
     count = 0
@@ -294,7 +301,9 @@ async def _lines(pcm: Pcm, parts: AsyncGenerator[Transcript], *, sse: bool) -> A
         return
     whole = join(heard)
     done = {"type": "done", "text": plain(whole.segments), "language": whole.language, "duration": pcm.duration_s}
-    yield _line(done | {"suppressed": [suppressed_json(gap) for gap in whole.suppressed]}, sse=sse)
+    done |= {"suppressed": [suppressed_json(gap) for gap in whole.suppressed]}
+    found = await service.understand([whole], ask.wish.insights, len(pcm))
+    yield _line(done if found is None else done | {"insights": found}, sse=sse)
 
 
 def _line(body: dict[str, Any], *, sse: bool) -> bytes:

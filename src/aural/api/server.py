@@ -13,13 +13,26 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from aural.api import captions, chat, deepgram, errors, models, openai, page, realtime, runtime, sagemaker, status
+from aural.api import (
+    captions,
+    chat,
+    deepgram,
+    errors,
+    insights,
+    models,
+    openai,
+    page,
+    realtime,
+    runtime,
+    sagemaker,
+    status,
+)
 from aural.api.middleware import CLIENT_CLOSED, Guard, Keys, Linger, Observe
 from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
 
 LAG_EVERY_S = 0.5
-PARTS = (openai, models, sagemaker, runtime, realtime, status, page)
+PARTS = (openai, chat, insights, models, sagemaker, runtime, realtime, deepgram, captions, status, page)
 """Each has its `routes`."""
 
 
@@ -35,18 +48,7 @@ def create_app(service: Service, *, keys: Keys | None = None, max_requests: int 
         watch.cancel()
 
     app = Starlette(
-        routes=[
-            *openai.routes,
-            *chat.routes,
-            *models.routes,
-            *sagemaker.routes,
-            *runtime.routes,
-            *realtime.routes,
-            *deepgram.routes,
-            *captions.routes,
-            *status.routes,
-            *page.routes,
-        ],
+        routes=[route for part in PARTS for route in part.routes],
         lifespan=lifespan,
         middleware=[
             Middleware(Linger),

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection, Request
 
 from aural.api.body import BodyLimits
 from aural.api.fetch import Fetcher
-from aural.audio.decode import decode
+from aural.audio.decode import decode, decode_channels
 from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
-from aural.errors import AuralError, NotReady
+from aural.errors import AuralError, BadRequest, NotReady
+from aural.insight.redaction import redact
+from aural.insight.request import Asked, Wish, parse_wish
+from aural.insight.schema import SCHEMA
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.captions import Captions
@@ -26,6 +30,8 @@ from aural.serving.fleet import Fleet
 from aural.serving.live import Live
 from aural.serving.model import UNLOADED
 from aural.serving.transcriber import Transcriber
+from aural.serving.understanding import Understanding
+from aural.text import spaced
 from aural.types import Options, Pcm, Timestamps, Transcript
 
 
@@ -47,6 +53,9 @@ class Ask:
     options: Options = field(default_factory=Options)
     script: Script = "t2s"
     raw: RawFormat | None = None
+    wish: Wish = field(default_factory=Wish)
+    apart: bool = False
+    """Whether left and right are heard each for itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +66,15 @@ class Answer:
     processing_s: float
     timestamps: bool
     """Whether the caller asked for times."""
+    insights: dict[str, Any] | None = None
+    channels: tuple[int, ...] = ()
+    """Of each segment, where channels were heard apart."""
 
 
 Result = TypeVar("Result")
 
+MOST_CHANNELS = 2
+"""Agent and customer, left and right."""
 LARGE_BYTES = 4 * 2**20
 """Bodies above this are decoded by a thread of their own, so that no clip waits for somebody's two-hour file."""
 
@@ -74,6 +88,7 @@ class Service:
     beam_size: int
     live: Live
     fetcher: Fetcher
+    understanding: Understanding
     captions: Captions = field(default_factory=Captions)
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
@@ -101,15 +116,35 @@ class Service:
         """The whole transcript. A caller who hangs up frees the place of the request."""
         began = time.perf_counter()
         async with self.use(ask) as transcriber:
-            pcm = await self.decode(ask)
-            transcript = await unless_gone(request, transcriber.transcribe(pcm, ask.options, ask.script))
+            pcms = await self.decode_channels(ask)
+            options = _timed(ask, transcriber)
+            hearing = [transcriber.transcribe(pcm, options, ask.script) for pcm in pcms]
+            heard = await unless_gone(request, asyncio.gather(*hearing))
+            name = transcriber.scheduler.name
+        heard = [redact(one, ask.wish.redact) if ask.wish.redact else one for one in heard]
+        insights = await unless_gone(request, self.understand(heard, ask.wish.insights, len(pcms[0])))
+        transcript, channels = _together(heard)
         return Answer(
             transcript,
-            duration_s=pcm.duration_s,
-            model=transcriber.scheduler.name,
+            duration_s=pcms[0].duration_s,
+            model=name,
             processing_s=time.perf_counter() - began,
             timestamps=ask.options.timestamps is not Timestamps.NONE,
+            insights=insights,
+            channels=channels if ask.apart else (),
         )
+
+    async def understand(
+        self, channels: Sequence[Transcript], asked: Asked | None, length: int
+    ) -> dict[str, Any] | None:
+        """The insights of a file as JSON. Where they cannot be had, that is said in their place: the text is not lost
+        over it."""
+        if asked is None:
+            return None
+        try:
+            return await self.understanding.of_transcripts(channels, asked, length)
+        except AuralError as error:
+            return {"schema": SCHEMA, "skipped": {"code": error.code, "message": str(error)}}
 
     async def stream(self, request: Request, ask: Ask) -> tuple[Pcm, AsyncGenerator[Transcript]]:
         """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
@@ -117,18 +152,30 @@ class Service:
         async with AsyncExitStack() as stack:
             transcriber = await stack.enter_async_context(self.use(ask))
             pcm = await self.decode(ask)
-            parts = _leased(stack.pop_all(), transcriber.stream(pcm, ask.options, ask.script))
+            parts = _leased(stack.pop_all(), transcriber.stream(pcm, _timed(ask, transcriber), ask.script))
+        parts = _redacted(parts, ask.wish.redact) if ask.wish.redact else parts
         first = await unless_gone(request, anext(parts))
         return pcm, _with_first(first, parts)
 
     async def decode(self, ask: Ask) -> Pcm:
-        began = time.perf_counter()
-        pool = self.large if len(ask.audio) > LARGE_BYTES else None  # the loop's own
-        pcm = await asyncio.get_running_loop().run_in_executor(pool, self._decoded, ask)
-        self.metrics.decode_s.observe(time.perf_counter() - began)
+        """The audio, its channels mixed."""
+        [pcm] = await self.decode_channels(replace(ask, apart=False))
         return pcm
 
-    def _decoded(self, ask: Ask) -> Pcm:
+    async def decode_channels(self, ask: Ask) -> tuple[Pcm, ...]:
+        """The audio, of one length for each channel that is to be heard apart."""
+        began = time.perf_counter()
+        pool = self.large if len(ask.audio) > LARGE_BYTES else None  # the loop's own
+        pcms = await asyncio.get_running_loop().run_in_executor(pool, self._decoded, ask)
+        self.metrics.decode_s.observe(time.perf_counter() - began)
+        return pcms
+
+    def _decoded(self, ask: Ask) -> tuple[Pcm, ...]:
+        if ask.apart:
+            return decode_channels(ask.audio, limit_s=self.max_audio_s, most=MOST_CHANNELS)
+        return (self._mixed(ask),)
+
+    def _mixed(self, ask: Ask) -> Pcm:
         if ask.raw is None:
             return decode(ask.audio, limit_s=self.max_audio_s)
         return decode_raw(ask.audio, ask.raw.encoding, ask.raw.rate, ask.raw.channels, limit_s=self.max_audio_s)
@@ -145,6 +192,41 @@ def language_options(tag: str | None) -> tuple[str | None, Script]:
         return None, "t2s"
     language = parse_language(tag)
     return language.code, language.script
+
+
+def wish_of(service: Service, insights: object, redact: object) -> Wish:
+    """What a request says about insights and redaction; raises BadRequest, also when this server cannot."""
+    wish = parse_wish(insights, redact, service.understanding.settings.asked)
+    if wish.insights is not None and find_spec("ahocorasick") is None:
+        raise BadRequest("insights are not installed here; pip install 'aural[insight]' brings them", param="insights")
+    return wish
+
+
+def _timed(ask: Ask, transcriber: Transcriber) -> Options:
+    """The caller's options, with times of words where insights need them and the model has them."""
+    if ask.wish.insights is None:
+        return ask.options
+    finest = max(transcriber.scheduler.capabilities.timestamps, key=list(Timestamps).index)
+    return replace(ask.options, timestamps=finest)
+
+
+def _together(heard: Sequence[Transcript]) -> tuple[Transcript, tuple[int, ...]]:
+    """One transcript of several channels in order of time, and the channel of each segment."""
+    if len(heard) == 1:
+        return heard[0], (0,) * len(heard[0].segments)
+    pairs = [(segment, channel) for channel, one in enumerate(heard) for segment in spaced(one).segments]
+    pairs.sort(key=lambda pair: (pair[0].start, pair[1]))
+    loudest = max(heard, key=lambda one: len(one.segments))
+    segments = tuple(segment for segment, _ in pairs)
+    suppressed = tuple(sorted((gap for one in heard for gap in one.suppressed), key=lambda gap: gap.start))
+    return replace(loudest, segments=segments, suppressed=suppressed), tuple(channel for _, channel in pairs)
+
+
+async def _redacted(parts: AsyncGenerator[Transcript], categories: tuple[str, ...]) -> AsyncGenerator[Transcript]:
+    """The parts without what is private; a number at the edge of one may go on in the next, so it goes too."""
+    async with aclosing(parts):
+        async for part in parts:
+            yield redact(part, categories, edges=True)
 
 
 async def _leased(lease: AsyncExitStack, parts: AsyncGenerator[Transcript]) -> AsyncGenerator[Transcript]:

@@ -65,6 +65,30 @@ def decode_with_ffmpeg(data: bytes | memoryview, *, limit_s: float) -> Pcm:
         raise BadAudio(f"expected audio that FFmpeg can read, got {len(data)} bytes: {words}") from error
 
 
+def decode_channels(data: bytes | memoryview, *, limit_s: float, most: int) -> tuple[Pcm, ...]:
+    """The first audio track of a file with its channels apart, each as 16 kHz mono and all of one length. Raises what
+    `decode` raises, and BadAudio for more than `most` channels."""
+    try:
+        with _open(data) as container:
+            stream = _audio_stream(container)
+            _refuse_declared(container, stream, limit_s)
+            if stream.channels > most:
+                raise BadAudio(f"expected at most {most} channels to keep apart, got {stream.channels}")
+            pieces = [_joined(channel, limit_s) for channel in _apart(_frames(container, stream))]
+    except AuralError:
+        raise
+    except Exception as error:  # as in decode_with_ffmpeg
+        words = getattr(error, "strerror", None) or str(error)
+        raise BadAudio(f"expected audio that FFmpeg can read, got {len(data)} bytes: {words}") from error
+    return tuple(Pcm(checked(piece)) for piece in pieces)
+
+
+def _apart(frames: Iterable[AudioFrame]) -> list[list[Samples]]:
+    """The pieces of each channel; the first frame says how many there are."""
+    pieces = list(resampled(frames, apart=True))
+    return [[piece[channel] for piece in pieces] for channel in range(len(pieces[0]) if pieces else 1)]
+
+
 def _open(data: bytes | memoryview) -> InputContainer:
     import av
 

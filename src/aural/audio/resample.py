@@ -35,20 +35,23 @@ def resample(samples: Samples, rate: int) -> Samples:
     return np.pad(heard, (0, max(0, missing)))  # input shorter than the filter loses its last samples
 
 
-def resampled(frames: Iterable[AudioFrame]) -> Iterator[Samples]:
-    """The sound of `frames` in pieces of a second; each change of rate, layout or format starts a new resampler.
+def resampled(frames: Iterable[AudioFrame], *, apart: bool = False) -> Iterator[Samples]:
+    """The sound of `frames` in pieces of a second; each change of rate, layout or format starts a new resampler. With
+    `apart` a piece has the shape (channels, n), else (n,).
 
     Raises BadAudio for a rate that no recording has, and what PyAV raises.
     """
     from av import AudioResampler
 
-    for (_, _, rate), alike in groupby(frames, key=_form):
+    for (_, layout, rate), alike in groupby(frames, key=_form):
         if not _SLOWEST_HZ <= rate <= _FASTEST_HZ:
             raise BadAudio(f"expected a sample rate of {_SLOWEST_HZ} to {_FASTEST_HZ} Hz, got {rate} Hz")
-        resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE, options=_MEAN_OF_CHANNELS)
+        form, kept = ("fltp", layout) if apart else ("flt", "mono")
+        resampler = AudioResampler(format=form, layout=kept, rate=SAMPLE_RATE, options=_MEAN_OF_CHANNELS)
         for second in chain(_seconds(alike), [None]):
             for frame in resampler.resample(second):
-                yield frame.to_ndarray()[0]
+                sound: Samples = frame.to_ndarray()  # type: ignore[assignment]  # its format is float
+                yield sound if apart else sound[0]
 
 
 def _form(frame: AudioFrame) -> tuple[str, str, int]:

@@ -98,7 +98,7 @@ def receive(sock: socket.socket) -> object:
     return unpack([_exactly(sock, size) for size in sizes])
 
 
-def send(sock: socket.socket, message: FromWorker) -> None:
+def send(sock: socket.socket, message: object) -> None:
     for part in pack(message):
         sock.sendall(part)
 

@@ -56,14 +56,14 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Worker:
+class WorkerProcess:
     """A process and the pipe to it."""
 
     process: asyncio.subprocess.Process
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
-    async def ask(self, message: messages.ToWorker) -> object:
+    async def ask(self, message: object) -> object:
         """Its reply; raises OSError or EOFError when it is gone."""
         self.writer.writelines(messages.pack(message))
         await self.writer.drain()
@@ -81,20 +81,21 @@ class _Worker:
         return await self.process.wait()
 
 
-async def _spawn(environment: Mapping[str, str]) -> _Worker:
+async def spawn(environment: Mapping[str, str], module: str = "aural.serving.worker") -> WorkerProcess:
+    """Start a worker and return it with the pipe to it; it ends when the pipe does."""
     ours, theirs = socket.socketpair()
     with theirs:
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "aural.serving.worker", str(theirs.fileno())),
+                *(sys.executable, "-m", module, str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 env=environment,
             )
         except BaseException:
             writer.close()
             raise
-    return _Worker(process, reader, writer)
+    return WorkerProcess(process, reader, writer)
 
 
 class Replica:
@@ -113,7 +114,7 @@ class Replica:
         self.busy = False
         self._max_batch = max_batch
         self._on_change = on_change
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._heard_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -168,7 +169,7 @@ class Replica:
         self._heard_at = time.monotonic()
         return heard
 
-    async def _ask(self, worker: _Worker | None, clips: Sequence[Clip]) -> Heard:
+    async def _ask(self, worker: WorkerProcess | None, clips: Sequence[Clip]) -> Heard:
         if worker is None:
             raise EOFError
         audio_s = sum(len(clip) for clip in clips) / SAMPLE_RATE
@@ -179,7 +180,7 @@ class Replica:
             self.rtfx += 0.1 * (audio_s / max(heard.engine_s, 1e-6) - self.rtfx)
         return heard
 
-    def _abandon(self, worker: _Worker | None) -> None:
+    def _abandon(self, worker: WorkerProcess | None) -> None:
         """End a worker whose reply nobody waits for any more, lest it be taken for the next one's."""
         if worker:
             worker.kill()
@@ -209,7 +210,7 @@ class Replica:
 
     async def _launch(self) -> None:
         """Start the process, give it its model, wait until it is warm."""
-        self._worker = await _spawn(os.environ | worker_environment(self.spec))
+        self._worker = await spawn(os.environ | worker_environment(self.spec))
         async with asyncio.timeout(LOAD_S):
             reply = await self._worker.ask(Load(self.spec, self._max_batch))
         match reply:

@@ -1,0 +1,21 @@
+"""How a speaker feels, from the words: one of seven emotions, and how pleasant it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aural.insight.types import Emotion
+
+EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
+"""Ekman's six, and none of them."""
+VALENCE = {"anger": -1.0, "disgust": -1.0, "fear": -1.0, "sadness": -1.0, "joy": 1.0, "surprise": 0.0, "neutral": 0.0}
+FELT = 0.25
+"""Valence beyond which an utterance is positive or negative."""
+
+
+def emotion(shares: Mapping[str, float]) -> Emotion:
+    """The emotion from the probabilities of the head `call`, which add up to 1."""
+    label = max(shares, key=lambda name: shares[name])
+    valence = sum(VALENCE[name] * share for name, share in shares.items())
+    sentiment = "POSITIVE" if valence > FELT else "NEGATIVE" if valence < -FELT else "NEUTRAL"
+    return Emotion(label, round(shares[label], 3), sentiment, round(valence, 3))

@@ -1,0 +1,74 @@
+"""Texts as words with their places, in a form that compares: lower case, one apostrophe, simplified Chinese."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
+
+_SAME = str.maketrans({"’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "-": " ", "_": " "})
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,:]\d+)*")
+_SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of a text; a character where words are not spaced."""
+
+    text: str
+    begin: int
+    end: int
+
+
+def folded(text: str) -> str:
+    """The text in a form that compares, character by character in the same places."""
+    lower = "".join(low if len(low := char.lower()) == 1 else char for char in text).translate(_SAME)
+    if not _HAN.search(lower):
+        return lower
+    simple = _converter().convert(lower)
+    return simple if len(simple) == len(lower) else lower
+
+
+def tokens(text: str) -> list[Token]:
+    """The words of a folded text, with their places; Chinese and Japanese by characters."""
+    found: list[Token] = []
+    for match in _WORD.finditer(text):
+        if _SPACELESS.search(match.group()):
+            found += [Token(text[at], at, at + 1) for at in range(match.start(), match.end())]
+        else:
+            found.append(Token(match.group(), match.start(), match.end()))
+    return found
+
+
+def is_spaceless(text: str) -> bool:
+    return _SPACELESS.search(text) is not None
+
+
+def language_of(text: str) -> str:
+    """A guess from the script, for text that came without its language: zh, ja, ko, ru or en."""
+    for language, pattern in _SCRIPTS.items():
+        if pattern.search(text):
+            return language
+    return "en"
+
+
+_SCRIPTS = {
+    "ja": re.compile(r"[\u3040-\u30ff]"),
+    "zh": _HAN,
+    "ko": re.compile(r"[\uac00-\ud7af]"),
+    "ru": re.compile(r"[\u0400-\u04ff]"),
+}
+
+
+class _Converter(Protocol):
+    def convert(self, text: str) -> str: ...
+
+
+@cache
+def _converter() -> _Converter:
+    import opencc
+
+    converter: _Converter = opencc.OpenCC("t2s")
+    return converter

@@ -1,0 +1,83 @@
+"""Keywords, terms, talk and safety words, on text alone: no model."""
+
+from __future__ import annotations
+
+from aural.insight.keywords import Phrase, Phrases
+from aural.insight.safety import by_words
+from aural.insight.talk import talk
+from aural.insight.terms import terms
+from aural.insight.types import Role, Utterance
+from aural.types import SAMPLE_RATE, Word
+
+
+def said(text: str, **more: object) -> Utterance:
+    return Utterance("u", text, **more)  # type: ignore[arg-type]
+
+
+def found(phrases: list[Phrase], text: str) -> list[tuple[str, str]]:
+    return [(one.phrase, one.text) for one in Phrases(phrases).find(said(text))]
+
+
+def test_phrases_are_found_as_they_are_said() -> None:
+    phrases = [Phrase("Northline Broadband"), Phrase("refund", ("money back",)), Phrase("cancel my contract")]
+    assert found(phrases, "It's northline broadband, and I want my money back.") == [
+        ("Northline Broadband", "northline broadband"),
+        ("refund", "money back"),
+    ]
+    assert found(phrases, "north line broad band") == [("Northline Broadband", "north line broad band")]
+    assert found(phrases, "I'm cancelling my contract") == [("cancel my contract", "cancelling my contract")]
+
+
+def test_near_is_not_anything() -> None:
+    assert found([Phrase("contract")], "please contact me") == []
+    assert found([Phrase("art")], "start the party") == []
+    assert found([Phrase("refund", fuzzy=False)], "a refunds desk") == []
+
+
+def test_chinese_phrases_need_no_spaces_and_no_script() -> None:
+    both = [("取消合同", "取消合同"), ("退款", "退款")]
+    assert found([Phrase("退款"), Phrase("取消合同")], "我要取消合同並且退款") == both
+    assert found([Phrase("宽带")], "我的寬帶斷了") == [("宽带", "寬帶")]
+
+
+def test_a_keyword_has_the_times_of_its_words() -> None:
+    spoken = enumerate(["I", "want", "my", "money", "back"])
+    words = tuple(Word(" " + word, i * SAMPLE_RATE, i * SAMPLE_RATE + 8000, 1.0) for i, word in spoken)
+    utterance = said("I want my money back", words=words, end=5 * SAMPLE_RATE)
+    [hit] = Phrases([Phrase("money back")]).find(utterance)
+    assert (hit.span.start, hit.span.stop) == (3 * SAMPLE_RATE, 4 * SAMPLE_RATE + 8000)
+
+
+def test_no_phrases_find_nothing() -> None:
+    assert Phrases([]).find(said("anything")) == ()
+
+
+def test_terms_stand_out() -> None:
+    call = ["my blood test is on tuesday", "can i move the blood test", "yes", "你好", "我的宽带断了", "宽带三天没有了"]
+    best = [term.text for term in terms([said(text) for text in call])]
+    assert "blood test" in best
+    assert "宽带" in best
+    assert "yes" not in best
+
+
+def test_talk_silence_and_interruptions() -> None:
+    def turn(role: Role, start_s: float, end_s: float) -> Utterance:
+        return Utterance("u", "one two three", round(start_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE), role=role)
+
+    turns = [turn(Role.AGENT, 0, 4), turn(Role.CUSTOMER, 3, 6), turn(Role.AGENT, 10, 12)]
+    result = talk(turns, 20 * SAMPLE_RATE)
+    assert [(s.name, s.talk / SAMPLE_RATE, s.turns) for s in result.speakers] == [("AGENT", 6, 2), ("CUSTOMER", 3, 1)]
+    assert [(gap.start / SAMPLE_RATE, gap.end / SAMPLE_RATE) for gap in result.silences] == [(6, 10), (12, 20)]
+    assert [(gap.start / SAMPLE_RATE, gap.end / SAMPLE_RATE) for gap in result.overlaps] == [(3, 4)]
+
+
+def test_words_decide_safety_and_harmless_ones_do_not() -> None:
+    def labels(text: str) -> set[str]:
+        return {one.label for one in by_words(said(text))}
+
+    assert labels("you're all useless") == {"INSULT"}
+    assert labels("I'll come down there and smash your windows") == {"VIOLENCE_OR_THREAT"}
+    assert labels("I want to kill myself") == {"SELF_HARM"}
+    assert labels("你们都是废物") == {"INSULT"}
+    for text in ("that's a stupid mistake of mine", "class assessment in Essex", "I'm dying to see it", "急死我了"):
+        assert labels(text) == set(), text
