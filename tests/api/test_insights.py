@@ -75,9 +75,7 @@ def test_two_channels_are_kept_apart(whisper: Server, clips: dict[str, Recording
     both[: len(agent), 0], both[len(agent) :, 1] = agent, customer
     audio = wav(both)
     asked = {"skills": ["keywords", "talk"], "keywords": ["lobster"], "roles": ["AGENT", "CUSTOMER"]}
-    status, answer = transcribed(
-        whisper, audio, response_format="verbose_json", channels="separate", insights=asked
-    )
+    status, answer = transcribed(whisper, audio, response_format="verbose_json", channels="separate", insights=asked)
     assert status == 200
     roles = [(one["participant_role"], bool(one["keywords"])) for one in answer["insights"]["utterances"]]
     assert roles[0] == ("AGENT", True)

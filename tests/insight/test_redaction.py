@@ -70,9 +70,7 @@ def test_entities_are_named_with_their_places() -> None:
 
 
 def _words(text: str) -> tuple[Word, ...]:
-    return tuple(
-        Word(" " + word, i * SAMPLE_RATE, (i + 1) * SAMPLE_RATE, 0.9) for i, word in enumerate(text.split())
-    )
+    return tuple(Word(" " + word, i * SAMPLE_RATE, (i + 1) * SAMPLE_RATE, 0.9) for i, word in enumerate(text.split()))
 
 
 def test_a_number_goes_from_text_words_tokens_and_suppressed_text() -> None:
