@@ -17,8 +17,11 @@ from aural.types import SAMPLE_RATE, Clip, Options, Samples, Transcript
 from tests.conftest import DATA, recordings, words
 from tests.standin.fixtures import upstream
 
-MODELS = ("fake", "voxtral-mini-3b", "whisper-tiny.en", "whisper-base")
+MODELS = ("fake", "parakeet-digits", "voxtral-mini-3b", "whisper-tiny.en", "whisper-base")
 FULL = 30 * SAMPLE_RATE
+DIGITS = DATA / "nemo-digits"
+"""A small TDT model that hears English digits, and two recordings for it."""
+FOLDERS = {"parakeet-digits": DIGITS}
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ def ears(name: str) -> Ears:
     engine = base.load(spec(name, upstream=_standin() if name.startswith("voxtral") else ""))
     if name in ("fake", "voxtral-mini-3b"):
         return Ears(name, engine, (speak("hello world"), speak("good morning")), ("hello world", "good morning"))
+    if name == "parakeet-digits":
+        texts = ("seven three nine two", "zero one four five")
+        spoken = [decode((DIGITS / f"{text.replace(' ', '-')}.flac").read_bytes(), limit_s=60).samples for text in texts]
+        return Ears(name, engine, (spoken[0], spoken[1]), texts)
     clips = {clip.path.stem: clip for clip in recordings(DATA)}
     chosen = [clips[name] for name in ("libri-367-130732-0001", "LJ001-0002")]
     first, second = (decode(clip.bytes, limit_s=60).samples for clip in chosen)
@@ -62,9 +69,11 @@ def _standin() -> str:
 
 def spec(name: str, **changes: object) -> ModelSpec:
     """The spec of a model as the server has it on a CPU."""
-    card = catalog.find(name)
+    card = catalog.find(f"{name}={FOLDERS[name]}" if name in FOLDERS else name)
     fitted = name in catalog.FITTED_WINDOWS
     whole = ModelSpec(card.name, card.family, card.fetch(), card.sha256, threads=2, fitted_windows=fitted)
+    if card.family == "parakeet":
+        whole = replace(whole, compute_type="auto")
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 

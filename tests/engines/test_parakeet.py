@@ -216,7 +216,8 @@ def test_english_and_multilingual(folders, tmp_path):
     write_random(tmp_path, "tdt")
     vocabulary = (tmp_path / "vocab.txt").read_text().replace("\u2581zz", "<|de|>")
     (tmp_path / "vocab.txt").write_text(vocabulary.replace("\u2581b ", "<|de|> "))
-    assert len(engine(tmp_path).capabilities.languages) == 25
+    can = engine(tmp_path).capabilities
+    assert (len(can.languages), can.detects_language) == (25, True)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"languages": ["ru"]}))
     assert engine(tmp_path).capabilities.languages == ("ru",)

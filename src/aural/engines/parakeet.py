@@ -16,6 +16,7 @@ from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.parakeet_decoder import Floats, Hypothesis, Ints
 from aural.engines.parakeet_features import HOP, log_mel, stack
+from aural.engines.parakeet_language import EUROPEAN, guess
 from aural.engines.parakeet_network import Config, CtcModel, TransducerModel, read_config, weights_files
 from aural.engines.parakeet_text import Spoken, Vocabulary, read_vocabulary, sentences, spell
 from aural.errors import LoadFailed
@@ -27,11 +28,6 @@ ALIKE = 0.75
 """On a CPU clips are encoded together that are at least so long as the longest of them: padding costs full price there,
 and a batch gains little. A GPU takes them all."""
 
-EUROPEAN = (
-    *("bg", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "hr", "hu", "it"),
-    *("lt", "lv", "mt", "nl", "pl", "pt", "ro", "ru", "sk", "sl", "sv", "uk"),
-)
-"""The languages of parakeet-tdt-0.6b-v3."""
 MULTILINGUAL_MARK = "de"
 """A vocabulary with a control token for this language is that of a multilingual model."""
 
@@ -76,7 +72,12 @@ class ParakeetEngine:
         self._frame_samples = HOP * config.subsampling
         self._alike = ALIKE if spec.device == "cpu" else 0.0
         languages = config.languages or (EUROPEAN if MULTILINGUAL_MARK in vocabulary.languages else ("en",))
-        self._capabilities = Capabilities(languages=languages, longest_clip=LONGEST_CLIP, timestamps=tuple(Timestamps))
+        self._capabilities = Capabilities(
+            languages=languages,
+            longest_clip=LONGEST_CLIP,
+            detects_language=len(languages) > 1,
+            timestamps=tuple(Timestamps),
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -101,16 +102,22 @@ class ParakeetEngine:
         return self._model.decode(*_padded(encoded))
 
     def _transcript(self, clip: Clip, heard: Hypothesis | None) -> Transcript:
-        language = clip.options.language or self._capabilities.languages[0]
-        if heard is None:
-            return Transcript((), (Suppressed(0, len(clip), Reason.NO_SPEECH),), language)
-        spoken = spell(heard, self._vocabulary, self._frame_samples, len(clip))
+        spoken = spell(heard, self._vocabulary, self._frame_samples, len(clip)) if heard else []
         text = "".join(one.word.text for one in spoken)
-        reason = Reason.NO_SPEECH if not spoken else guard.suppression(_evidence(text, heard, len(clip)))
+        language, certainty = self._language(clip, text)
+        reason = guard.suppression(_evidence(text, heard, len(clip))) if heard and spoken else Reason.NO_SPEECH
         if reason is not None:
-            return Transcript((), (Suppressed(0, len(clip), reason, text.strip()),), language)
+            return Transcript((), (Suppressed(0, len(clip), reason, text.strip()),), language, certainty)
         with_words = clip.options.timestamps is Timestamps.WORD
-        return Transcript(tuple(_segment(sentence, with_words) for sentence in sentences(spoken)), (), language)
+        segments = tuple(_segment(sentence, with_words) for sentence in sentences(spoken))
+        return Transcript(segments, (), language, certainty)
+
+    def _language(self, clip: Clip, text: str) -> tuple[str, float]:
+        """As the caller says, else the only one, else by the text, since the model does not say."""
+        languages = self._capabilities.languages
+        if clip.options.language or len(languages) == 1:
+            return clip.options.language or languages[0], 1.0
+        return guess(text, languages)
 
 
 def _evidence(text: str, heard: Hypothesis, clip_samples: int) -> guard.Evidence:
