@@ -3,7 +3,7 @@
     python -m benchmarks.nemo_models tdt FOLDER [--size parakeet] [--seed 1]
 
 writes one with fixed random weights that emit varied tokens and durations: nonsense, but the same nonsense to every
-decoder. scripts/digits.py writes one that was trained and hears digits.
+decoder. scripts/train_digits.py writes one that was trained and hears digits.
 """
 
 from __future__ import annotations

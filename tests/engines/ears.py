@@ -52,7 +52,9 @@ def ears(name: str) -> Ears:
         return Ears(name, engine, (speak("hello world"), speak("good morning")), ("hello world", "good morning"))
     if name == "parakeet-digits":
         texts = ("seven three nine two", "zero one four five")
-        spoken = [decode((DIGITS / f"{text.replace(' ', '-')}.flac").read_bytes(), limit_s=60).samples for text in texts]
+        spoken = [
+            decode((DIGITS / f"{text.replace(' ', '-')}.flac").read_bytes(), limit_s=60).samples for text in texts
+        ]
         return Ears(name, engine, (spoken[0], spoken[1]), texts)
     clips = {clip.path.stem: clip for clip in recordings(DATA)}
     chosen = [clips[name] for name in ("libri-367-130732-0001", "LJ001-0002")]
