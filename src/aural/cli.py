@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from aural import __version__
+from aural.bench.commands import bench
 from aural.deploy.commands import deploy
 from aural.errors import AuralError, SettingsError
 
@@ -262,6 +263,9 @@ def doctor(**given: Any) -> None:
 
     if not inspection.show_doctor(_settings(given)):
         sys.exit(1)
+
+
+main.add_command(bench)
 
 
 def _settings(given: dict[str, Any]) -> Any:

@@ -226,8 +226,9 @@ def distinct(workload: str, utterances: Sequence[Utterance], seed: int) -> Itera
 def _fresh(pool: Sequence[Utterance], length: int, rng: random.Random, seen: set[tuple[str, ...]]) -> list[Utterance]:
     """A group that fills `length` and was not seen; a seen one when there seem to be no others."""
     again: list[Utterance] = []
-    for _ in range(FRESH_TRIES):
-        group = _fill(rng.sample(pool, min(LARGEST_DRAW, len(pool))), length)
+    for _ in range(FRESH_TRIES if pool else 0):
+        first, *rest = rng.sample(pool, min(LARGEST_DRAW, len(pool)))
+        group = _fill([first, *sorted(rest, key=len, reverse=True)], length)  # as few seams as may be
         if group and _span(group) >= LEAST_FILLED * length:
             again = group
             if tuple(u.name for u in group) not in seen:

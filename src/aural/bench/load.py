@@ -8,6 +8,7 @@ moment that the schedule names, so that the wait at an overloaded server is in t
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Protocol as Contract
 from aural.bench.clips import Item
 from aural.bench.http import Ask, Reply, RequestFailed
 from aural.bench.protocols import Protocol, Wish
-from aural.bench.records import Answer, Done, Load
+from aural.bench.records import Answer, Asked, Done, Load
 from aural.bench.targets import Target
 from aural.bench.watch import PERIOD_S, Clock, Gauge, watching
 from aural.errors import BenchError
@@ -48,8 +49,8 @@ class Kitchen:
         self._ready: asyncio.Queue[tuple[int, Item, Ask] | BenchError]
         self._cooking: asyncio.Task[None] | None = None
         self._number = first
-        self.served: list[Item] = []
-        """Every item that was handed out, in order."""
+        self.served: list[Asked] = []
+        """Every item that was handed out, in order, without its samples."""
 
     async def start(self, callers: int) -> None:
         self._ready = asyncio.Queue(callers + PREPARED)
@@ -62,7 +63,7 @@ class Kitchen:
         if isinstance(made, BenchError):
             raise made
         number, item, ask = made
-        self.served.append(item)
+        self.served.append(item.asked)
         return number, ask
 
     async def stop(self) -> None:
@@ -101,25 +102,35 @@ class Driver:
     clock: Clock = time.perf_counter
     seed: int = 7
     period_s: float = PERIOD_S
+    began: float = math.inf
+    """When the warm-up of the present load was over."""
 
     async def run(self, load: Load) -> Done:
         """Raises CancelledError when interrupted; what was answered until then has been reported."""
+        try:
+            return await self._run(load)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _run(self, load: Load) -> Done:
         await self.target.open(load.callers)
         await self._callers(load.callers, load.warm_up, Gauge(self.clock))
-        began = self.clock()
+        self.began = self.clock()
         async with watching(self.clock, self.period_s) as watcher:
             if load.kind in ("single", "closed"):
-                await self._callers(load.callers, load.requests, watcher.gauge)
+                await self._callers(load.callers, load.requests, watcher.gauge, self.began + (load.limit_s or math.inf))
             else:
                 await self._arrivals(load, watcher.gauge)
-        return Done(load, began, self.clock(), watcher.seen)
+        return Done(load, self.began, self.clock(), watcher.seen)
 
-    async def _callers(self, callers: int, requests: int, gauge: Gauge) -> None:
+    async def _callers(self, callers: int, requests: int, gauge: Gauge, until: float = math.inf) -> None:
         """So many callers share so many requests."""
         numbers = iter(range(requests))
 
         async def call(caller: int) -> None:
             for _ in numbers:
+                if self.clock() >= until:
+                    break
                 item, ask = await self.feed.next()
                 await self._ask(item, ask, caller, gauge)
 

@@ -79,6 +79,8 @@ class Load:
     requests: int = 1
     warm_up: int = 0
     """Requests before the clock starts; they are recorded, and count for nothing."""
+    limit_s: float | None = None
+    """After so many seconds a closed loop makes no further request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,13 @@ def read(folder: Path) -> Run:
 
 
 def forget_unfinished(folder: Path, run: Run) -> None:
-    """Drop the answers of loads that did not finish, so that they can be run anew."""
-    run.done = [done for done in run.done if not done.interrupted]
+    """Drop the answers of loads that did not finish, so that they can be run anew; so with steps of a search."""
+    searched = {found["workload"] for found in run.search}
+    run.done = [
+        done
+        for done in run.done
+        if not done.interrupted and (done.load.kind != "capacity" or done.load.workload in searched)
+    ]
     kept = {name: answers for name, answers in run.answers.items() if name in run.finished}
     if kept != run.answers:
         run.answers = kept

@@ -53,7 +53,7 @@ def quantile(values: Sequence[float], q: float, block: int = 1) -> Estimate:
 
 def bootstrap(values: Sequence[float], statistic: Statistic, block: int = 1, seed: int = 1) -> Estimate:
     """A figure and its 95 % interval from resampled blocks of neighbours: requests that waited in one queue are alike,
-    and drawing them one by one would make the interval too narrow (moving blocks, Künsch 1989)."""
+    and drawing them one by one would make the interval too narrow (circular blocks, Politis and Romano 1992)."""
     table = np.asarray(values, float)
     if not len(table):
         return NOTHING
@@ -71,8 +71,8 @@ def draws(count: int, block: int = 1, seed: int = 1) -> list[NDArray[np.int64]]:
     part = max(1, 2_000_000 // count)
     found = []
     for at in range(0, resamples, part):
-        starts = rng.integers(0, count - block + 1, (min(part, resamples - at), blocks))
-        rows = (starts[:, :, None] + np.arange(block)).reshape(len(starts), -1)[:, :count]
+        starts = rng.integers(0, count, (min(part, resamples - at), blocks))
+        rows = (starts[:, :, None] + np.arange(block)).reshape(len(starts), -1)[:, :count] % count
         found.append(rows)
     return found
 

@@ -1,0 +1,89 @@
+"""A run as it is watched: progress while it goes on, a line per cell, the report at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from aural.bench import records
+from aural.bench.capacity import Step
+from aural.bench.figures import Figures
+from aural.bench.records import Answer, Load
+from aural.bench.run import Plan, Progress, Runner
+
+
+class Watching:
+    """Turns what a run tells into lines and one bar."""
+
+    def __init__(self, console: Console, bar: Bar) -> None:
+        self._console = console
+        self._bar = bar
+        self._task = bar.add_task("", failed="")
+        self._failed = 0
+
+    def progress(self) -> Progress:
+        return Progress(self.start, self.answer, self.done, self.step)
+
+    def start(self, load: Load) -> None:
+        self._failed = 0
+        self._bar.reset(self._task, total=load.requests + load.warm_up, description=describe(load), failed="")
+
+    def answer(self, answer: Answer) -> None:
+        self._failed += not answer.ok
+        self._bar.update(self._task, advance=1, failed=f"{self._failed} failed" if self._failed else "")
+
+    def done(self, figures: Figures) -> None:
+        self._console.print(line(figures), highlight=False)
+        for doubt in figures.doubts:
+            self._console.print(f"    ! {doubt}", style="yellow", highlight=False)
+
+    def step(self, step: Step) -> None:
+        verdict = "kept" if step.passed else f"not kept: {step.why}"
+        self._console.print(f"    {step.rate:.3g} requests/s: goal {verdict}", highlight=False)
+
+
+def describe(load: Load) -> str:
+    length = load.workload if load.workload == "mix" else f"{load.workload} s"
+    match load.kind:
+        case "single":
+            return f"{length}, one request at a time"
+        case "closed":
+            return f"{length}, {load.callers} callers"
+        case _:
+            return f"{length}, {load.rate:.3g} requests/s"
+
+
+def line(figures: Figures) -> str:
+    got = figures.latency
+    wer = figures.wer.value
+    heard = "" if math.isnan(wer) else f"  WER {wer:.1f} %"
+    return (
+        f"{describe(figures.load):32} {figures.throughput.value:7.2f}/s  mean {got.mean.value:6.3f} s  "
+        f"p50 {got.p50.value:6.3f} s  max {got.highest:6.3f} s  n {got.n}{heard}"
+    )
+
+
+async def watched_run(plan: Plan, out: Path, resume: bool) -> bool:
+    """Run, report, and say where the report is. False when there is a doubt about any figure."""
+    from aural.bench.report import write
+
+    console = Console(stderr=True)
+    quiet: dict[str, Any] = {"console": console, "transient": True, "disable": not console.is_terminal}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, TextColumn("[red]{task.fields[failed]}"), **quiet) as bar:
+        runner = Runner(plan, out, Watching(console, bar).progress(), resume)
+        try:
+            await runner.run()
+        except asyncio.CancelledError:
+            console.print("[yellow]interrupted: this is the report of what was measured so far; --resume continues")
+            raise
+        finally:
+            sound = write([out]) if (out / records.RUN).exists() else False
+    console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False)
+    return sound
