@@ -130,7 +130,9 @@ def test_failures_are_counted_by_kind_and_never_dropped() -> None:
 def test_truncation_shows() -> None:
     """An endpoint that hears half of what was sent, as one that knows only its first window."""
     half = " ".join(TEXT.split()[:4])
-    got = figures(Endpoint(SERVICE_S, answer=lambda _: Reply(200, words(half))), closed(1, 20))
+    got = Figures(
+        cell(Endpoint(SERVICE_S, answer=lambda _: Reply(200, words(half))), closed(1, 20)), asked(20, 9.0), "en"
+    )
     assert got.cut_off == 20
     assert got.heard_s / got.audio_s == pytest.approx(4 / 9, abs=0.01)
     assert any("texts end long before the speech" in doubt for doubt in got.doubts)

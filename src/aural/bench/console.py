@@ -39,13 +39,13 @@ class Watching:
         self._bar.update(self._task, advance=1, failed=f"{self._failed} failed" if self._failed else "")
 
     def done(self, figures: Figures) -> None:
-        self._console.print(line(figures), highlight=False)
+        self._console.print(line(figures), highlight=False, soft_wrap=True)
         for doubt in figures.doubts:
-            self._console.print(f"    ! {doubt}", style="yellow", highlight=False)
+            self._console.print(f"    ! {doubt}", style="yellow", highlight=False, soft_wrap=True)
 
     def step(self, step: Step) -> None:
         verdict = "kept" if step.passed else f"not kept: {step.why}"
-        self._console.print(f"    {step.rate:.3g} requests/s: goal {verdict}", highlight=False)
+        self._console.print(f"    {step.rate:.3g} requests/s: goal {verdict}", highlight=False, soft_wrap=True)
 
 
 def describe(load: Load) -> str:
@@ -85,5 +85,5 @@ async def watched_run(plan: Plan, out: Path, resume: bool) -> bool:
             raise
         finally:
             sound = write([out]) if (out / records.RUN).exists() else False
-    console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False)
+    console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False, soft_wrap=True)
     return sound

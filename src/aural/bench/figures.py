@@ -19,8 +19,8 @@ MOST_CLIENT_CORES = 0.8
 MOST_LAG_S = 0.005
 MOST_LAG_SHARE = 0.05
 """The client's own delay may be 5 ms, or 5 % of the median latency where that is more."""
-CUT_SHARE = 0.2
-"""A text whose last right word lies so far before the end of speech, as a share of the audio, is cut off."""
+CUT_SHARE, CUT_S = 0.2, 2.5
+"""A text whose last right word lies so far before the end of speech, as a share of it and in seconds, is cut off."""
 MOST_CUT = 0.02
 LEAST_ACHIEVED = 0.95
 REFUSED = frozenset({"http-429", "http-503", "ThrottlingException", "ServiceUnavailable"})
@@ -94,19 +94,19 @@ class Figures:
     @cached_property
     def heard_s(self) -> float:
         """Audio up to the last word that was heard right, in the requests that were answered."""
-        return sum(min(reach(self.items[a.item], a.text, self.language), self._claimed(a)) for a in self.completed)
-
-    def _claimed(self, answer: Answer) -> float:
-        return math.inf if answer.heard_s is None else answer.heard_s
+        return sum(self._reached)
 
     @cached_property
     def cut_off(self) -> int:
-        """Answers whose text ends long before the speech does."""
-        return sum(
-            self.items[a.item].duration_s - reach(self.items[a.item], a.text, self.language)
-            > CUT_SHARE * self.items[a.item].duration_s
-            for a in self.completed
-        )
+        """Answers whose text ends long before the speech does, or that say so themselves."""
+        whole = [self.items[a.item].duration_s for a in self.completed]
+        return sum(reached < (1 - CUT_SHARE) * all_s for reached, all_s in zip(self._reached, whole, strict=True))
+
+    @cached_property
+    def _reached(self) -> list[float]:
+        claimed = (math.inf if a.heard_s is None else a.heard_s for a in self.completed)
+        found = (reach(self.items[a.item], a.text, self.language) for a in self.completed)
+        return [min(one, other) for one, other in zip(found, claimed, strict=True)]
 
     @property
     def sent_bytes(self) -> int:
@@ -218,7 +218,7 @@ def reach(item: Asked, heard: str, language: str = "en") -> float:
         return 0.0
     speech_end = spans[-1][1]
     reached = owners[found[-1][0]]
-    return item.duration_s if speech_end - reached <= CUT_SHARE * speech_end else reached
+    return item.duration_s if speech_end - reached <= max(CUT_SHARE * speech_end, CUT_S) else reached
 
 
 def of_run(run: Run) -> list[Figures]:

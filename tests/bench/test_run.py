@@ -1,0 +1,244 @@
+"""Whole runs over real sockets against an endpoint that does as it was told, and against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from aural.bench import clips, records
+from aural.bench.clips import Utterance
+from aural.bench.commands import bench
+from aural.bench.figures import of_run
+from aural.bench.protocols import PROTOCOLS
+from aural.bench.run import Plan, Progress, Runner
+from aural.errors import BenchError
+from tests.bench.standin import Script, standing_in
+from tests.conftest import DATA, Server
+
+INVOCATIONS, TRANSCRIPTIONS = "/invocations", "/v1/audio/transcriptions"
+
+
+@pytest.fixture(scope="session")
+def utterances() -> list[Utterance]:
+    return clips.read_utterances(DATA)
+
+
+def plan(target: str, **changes: object) -> Plan:
+    small = Plan(target, DATA, durations=("7",), concurrency=(1, 3), requests=6, warm_up=1)
+    return replace(small, **changes)  # type: ignore[arg-type]
+
+
+def doubts(folder: Path) -> list[str]:
+    """What a slow machine makes the client doubt of itself left out."""
+    found = [doubt for figures in of_run(records.read(folder)) for doubt in figures.doubts]
+    return [doubt for doubt in found if not doubt.startswith("the client")]
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [
+        (TRANSCRIPTIONS, "openai"),
+        (INVOCATIONS, "invocations-raw"),
+        (INVOCATIONS, "invocations-whisper"),
+        (INVOCATIONS, "invocations-voxtral"),
+        (INVOCATIONS, "invocations-parakeet"),
+        (TRANSCRIPTIONS, "riva-http"),
+    ],
+)
+def test_every_protocol_is_spoken(utterances: list[Utterance], tmp_path: Path, path: str, protocol: str) -> None:
+    script = Script(utterances)
+    with standing_in(script, path) as url:
+        asyncio.run(Runner(plan(url, protocol=protocol, concurrency=(1,), requests=3), tmp_path).run())
+    (got,) = of_run(records.read(tmp_path))
+    assert (len(got.completed), got.wer.value, got.cer.value) == (3, 0, 0)
+    assert got.sent_bytes >= script.received_bytes * 3 / 4 > 0
+    assert doubts(tmp_path) == []
+
+
+def test_the_protocol_is_found_out(utterances: list[Utterance], tmp_path: Path) -> None:
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        asyncio.run(Runner(plan(url, requests=1), tmp_path / "a").run())
+    assert records.read(tmp_path / "a").about["protocol"] == "invocations-raw"
+    with standing_in(Script(utterances), "/else") as url, pytest.raises(BenchError, match=r"tried openai: http-404"):
+        asyncio.run(Runner(plan(url), tmp_path / "b").run())
+    with pytest.raises(BenchError, match="nobody listens"):
+        asyncio.run(Runner(plan(url), tmp_path / "c").run())
+    with pytest.raises(BenchError, match="expected a protocol"):
+        asyncio.run(Runner(plan(url, protocol="morse"), tmp_path / "d").run())
+
+
+def test_each_request_has_other_audio_of_the_exact_length(utterances: list[Utterance], tmp_path: Path) -> None:
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        run = asyncio.run(Runner(plan(url, durations=("7", "8"), requests=4), tmp_path).run())
+    for workload, items in run.items.items():
+        assert {item.duration_s for item in items} == {float(workload)}
+        assert len({item.name for item in items[:4]}) == 4
+
+
+def test_failures_truncation_and_hanging_up_are_told(utterances: list[Utterance], tmp_path: Path) -> None:
+    script = Script(utterances, window_s=5.5, failing={3: 500, 4: 503}, hang_up={6})
+    with standing_in(script, INVOCATIONS) as url:
+        changed = plan(url, protocol="invocations-raw", durations=("12",), concurrency=(1, 4), requests=12, warm_up=0)
+        asyncio.run(Runner(changed, tmp_path).run())
+    single, _ = of_run(records.read(tmp_path))
+    assert single.failures == {"http-500": 1, "http-503": 1, "connection lost": 1}
+    assert single.refusals == 1
+    assert single.cut_off == len(single.completed) == 9
+    assert single.heard_s < single.audio_s / 2
+    found = doubts(tmp_path)
+    assert any(doubt.startswith("3 of 12 requests failed: ") for doubt in found)
+    assert any("texts end long before the speech" in doubt for doubt in found)
+    page = (report_of(tmp_path) / "report.md").read_text()
+    assert "9/12 !" in page
+    assert "1 x connection lost" in page
+
+
+def report_of(folder: Path) -> Path:
+    done = CliRunner().invoke(bench, ["report", str(folder)])
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def test_an_interrupted_run_is_usable_and_goes_on(utterances: list[Utterance], tmp_path: Path) -> None:
+    script = Script(utterances, hold=threading.Event())
+    seen: list[str] = []
+
+    async def interrupted(url: str) -> None:
+        script.hold.set()  # type: ignore[union-attr]
+        enough = asyncio.Event()
+
+        def count(_: object) -> None:
+            if len(seen) == 1 and script.requests > 8:
+                script.hold.clear()  # type: ignore[union-attr]
+                enough.set()
+
+        progress = Progress(on_answer=count, on_done=lambda figures: seen.append(figures.load.name))
+        running = asyncio.create_task(Runner(plan(url, protocol="invocations-raw"), tmp_path, progress).run())
+        waiting = asyncio.create_task(enough.wait())
+        await asyncio.wait({running, waiting}, return_when="FIRST_COMPLETED")
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    with standing_in(script, INVOCATIONS) as url:
+        asyncio.run(interrupted(url))
+        half = records.read(tmp_path)
+        assert [done.interrupted for done in half.done] == [False, True]
+        assert doubts(tmp_path) == ["interrupted before all requests were made"]
+        script.hold.set()  # type: ignore[union-attr]
+        with pytest.raises(BenchError, match="--resume"):
+            asyncio.run(Runner(plan(url), tmp_path).run())
+        with pytest.raises(BenchError, match="had requests 6, this one has 7"):
+            asyncio.run(Runner(plan(url, requests=7), tmp_path, resume=True).run())
+        asyncio.run(Runner(plan(url, protocol="invocations-raw"), tmp_path, resume=True).run())
+    whole = records.read(tmp_path)
+    assert [done.load.name for done in whole.done] == ["7-single", "7-x3"]
+    assert [len(figures.completed) for figures in of_run(whole)] == [6, 6]
+    assert whole.answers["7-single"] == half.answers["7-single"]
+    assert doubts(tmp_path) == []
+
+
+def command(url: str, out: Path, *more: str) -> list[str]:
+    head = ["run", "--target", url, "--audio", str(DATA), "--durations", "7", "--concurrency", "1,2", "--requests", "4"]
+    return [*head, "--out", str(out), "--protocol", "invocations-raw", *more]
+
+
+def test_the_command_line_runs_reports_and_compares(utterances: list[Utterance], tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        key = ("--header", "X-Key: secret-word", "--api-key", "secret-too")
+        done = CliRunner().invoke(bench, command(url, ours, "--instance", "ml.g6e.xlarge", *key))
+        assert done.exit_code == 0, done.output
+    with standing_in(Script(utterances, failing=dict.fromkeys(range(1, 99, 2), 500)), INVOCATIONS) as url:
+        done = CliRunner().invoke(bench, command(url, theirs, "--strict"))
+        assert done.exit_code == 1, done.output
+    assert "secret" not in (ours / "run.json").read_text()
+    both = tmp_path / "both"
+    done = CliRunner().invoke(
+        bench, ["report", str(ours), str(theirs), "--out", str(both), "--article", "voxtral-mini-3b"]
+    )
+    assert done.exit_code == 0, done.output
+    page = (both / "report.md").read_text()
+    for part in (
+        "Single requests",
+        "Under load",
+        "side by side",
+        "per audio hour",
+        "voxtral-mini-3b on ml.g6e.12xlarge",
+    ):
+        assert part in page
+    html = (both / "report.html").read_text()
+    assert "<script" not in html
+    assert "src=" not in html
+    same = CliRunner().invoke(bench, ["compare", str(ours), str(ours)])
+    assert same.exit_code == 0, same.output
+    nothing = CliRunner().invoke(bench, ["compare", str(tmp_path), str(ours)])
+    assert isinstance(nothing.exception, BenchError)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--durations", "no"], "expected numbers separated by commas"),
+        (["--concurrency", "0"], "expected numbers above 0"),
+        (["--header", "nothing"], "expected NAME: VALUE"),
+    ],
+)
+def test_wrong_flags_say_what_was_expected(tmp_path: Path, flags: Sequence[str], message: str) -> None:
+    done = CliRunner().invoke(bench, command("http://127.0.0.1:1", tmp_path, *flags))
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+def test_what_is_no_run_or_no_audio_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r"expected a run with run\.json"):
+        records.read(tmp_path)
+    with pytest.raises(BenchError, match="found none"):
+        clips.read_utterances(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text('{"file": "a.wav"}\n')
+    with pytest.raises(BenchError, match="`file` and `text`"):
+        clips.read_utterances(tmp_path)
+    (tmp_path / "manifest.jsonl").write_text(json.dumps({"file": "a.wav", "text": "words"}) + "\n")
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(BenchError, match="expected audio in"):
+        clips.read_utterances(tmp_path)
+
+
+def test_recordings_may_have_their_texts_beside(tmp_path: Path, utterances: list[Utterance]) -> None:
+    source = DATA / "clips" / "libri-367-130732-0001.flac"
+    (tmp_path / "a.flac").write_bytes(source.read_bytes())
+    (tmp_path / "a.txt").write_text("when is a lobster not a lobster")
+    (found,) = clips.read_utterances(tmp_path)
+    assert (found.name, found.text) == ("a", "when is a lobster not a lobster")
+    with pytest.raises(BenchError, match="that fill 60 s to 80%"):
+        next(clips.distinct("60", [found], 1))
+
+
+@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name.startswith("invocations")])
+def test_sagemaker_through_boto3(
+    whisper: Server, tmp_path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The payloads of the article's clients, sent by stock boto3 to a real server in place of AWS."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    asked = plan(
+        "sagemaker:aural",
+        protocol=protocol,
+        concurrency=(2,),
+        requests=2,
+        warm_up=0,
+        durations=("7",),
+        region="us-east-1",
+        endpoint_url=whisper.url,
+    )
+    asyncio.run(Runner(asked, tmp_path).run())
+    for got in of_run(records.read(tmp_path)):
+        assert got.failures == {}
+        assert got.wer.value < 50
