@@ -76,7 +76,7 @@ def test_the_protocol_is_found_out(utterances: list[Utterance], tmp_path: Path) 
 
 def test_each_request_has_other_audio_of_the_exact_length(utterances: list[Utterance], tmp_path: Path) -> None:
     with standing_in(Script(utterances), INVOCATIONS) as url:
-        run = asyncio.run(Runner(plan(url, durations=("7", "8"), requests=4), tmp_path).run())
+        run = asyncio.run(Runner(plan(url, requests=4), tmp_path).run())
     for workload, items in run.items.items():
         assert {item.duration_s for item in items} == {float(workload)}
         assert len({item.name for item in items[:4]}) == 4
