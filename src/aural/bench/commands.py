@@ -84,10 +84,38 @@ def run(out: Path | None, resume: bool, strict: bool, **given: Any) -> None:
     plan = _plan(given)
     from aural.bench.console import watched_run
 
-    folder = out or Path("bench-results") / time.strftime("%Y%m%d-%H%M%S")
-    sound = drive(watched_run(plan, folder, resume))
+    sound = drive(watched_run(plan, out or _folder(), resume))
     if strict and not sound:
         sys.exit(1)
+
+
+@bench.command()
+@click.option("--target", required=True, help="ws(s):// or http(s)://HOST[:PORT] of a server with /v1/realtime.")
+@click.option("--audio", required=True, type=click.Path(path_type=Path), help="Folder or manifest.jsonl with texts.")
+@click.option("--streams", default="1", show_default=True, callback=numbers(int), help="Streams at once, in turn.")
+@click.option("--find-capacity", is_flag=True, help="Search the most streams that keep the goal instead.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(5), help="Length of each stream.")
+@click.option("--most", default=256, show_default=True, type=click.IntRange(1), help="Streams at which a search ends.")
+@click.option("--goal-emission-s", default=2.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--goal-final-s", default=1.5, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
+@click.option("--language", default="en", show_default=True)
+@click.option("--model", default="", help="Named in every session.")
+@click.option("--label", default="", help="What the run is called in reports.")
+@click.option("--api-key", envvar="AURAL_API_KEY", default="", show_envvar=True)
+@click.option("--seed", default=7, show_default=True)
+def stream(out: Path | None, goal_emission_s: float, goal_final_s: float, **given: Any) -> None:
+    """Live streams at real speed: how soon words are shown, taken back, and final."""
+    with needing_extra():
+        from aural.bench.console import watched_streams
+        from aural.bench.stream_run import StreamGoal, StreamPlan
+
+    plan = StreamPlan(goal=StreamGoal(goal_emission_s, goal_final_s), **given)
+    drive(watched_streams(plan, out or _folder()))
+
+
+def _folder() -> Path:
+    return Path("bench-results") / time.strftime("%Y%m%d-%H%M%S")
 
 
 @bench.command()

@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from aural.bench import records
+from aural.bench import records, scoring
 from aural.bench.capacity import Step
 from aural.bench.figures import Figures
 from aural.bench.records import Answer, Load
 from aural.bench.run import Plan, Progress, Runner
+from aural.bench.stream_run import StreamPlan, StreamRunner, Together
 
 
 class Watching:
@@ -87,3 +88,34 @@ async def watched_run(plan: Plan, out: Path, resume: bool) -> bool:
             sound = write([out]) if (out / records.RUN).exists() else False
     console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False, soft_wrap=True)
     return sound
+
+
+async def watched_streams(plan: StreamPlan, out: Path) -> None:
+    """Run streams, a line per step, then report."""
+    from aural.bench import stream_report
+
+    console = Console(stderr=True)
+    steps: list[Together] = []
+
+    def step(together: Together, why: str) -> None:
+        steps.append(together)
+        console.print(_stream_line(together), highlight=False, soft_wrap=True)
+        for doubt in stream_report.doubts(together) + ([f"goal not kept: {why}"] if why else []):
+            console.print(f"    ! {doubt}", style="yellow", highlight=False, soft_wrap=True)
+
+    runner = StreamRunner(plan, out, step)
+    try:
+        await runner.run()
+    finally:
+        if steps:
+            stream_report.write(runner.kept, steps, out)
+            console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False, soft_wrap=True)
+
+
+def _stream_line(together: Together) -> str:
+    medians = [scoring.median(together.all(name)).value for name in ("first_partial_s", "emission_s", "finalization_s")]
+    shown = "  ".join(
+        f"{name} {value:.2f} s" for name, value in zip(("first partial", "words", "final"), medians, strict=True)
+    )
+    count = f"{together.count} stream" + ("s" if together.count > 1 else "")
+    return f"{count:12} p50: {shown}  WER {together.wer.value:.1f} %  retracted {together.total('words_retracted')}"
