@@ -104,7 +104,7 @@ def _method(run: StreamRun) -> Section:
     return Section(
         "How it was measured",
         [
-            f"Streams of {plan['seconds']:g} s of real speech with pauses, sent in frames of 50 ms at real speed, begun "
+            f"Streams of {plan['seconds']:g} s of real speech with pauses, in frames of 50 ms at real speed, begun "
             "evenly over one frame. Clocks start when the sound was captured, not when it was sent.",
             "First partial: first sample of speech to the first shown word. Partial lag: end of a word to its first "
             "showing. Word emission: end of a word to the moment from which it is shown for good. Finalization: end of "
