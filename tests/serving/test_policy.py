@@ -33,11 +33,17 @@ def batches(*jobs: Waiting, free: int = 1, policy: Policy = POLICY) -> tuple[tup
         pytest.param(batches(job(1, 9000)), ((1,),), id="too long for any batch, so alone"),
         pytest.param(batches(job(1, due=9.0), job(2, due=8.0)), ((2, 1),), id="in the order of due time"),
         pytest.param(batches(job(2, due=9.0), job(1, due=9.0)), ((1, 2),), id="then of coming"),
-        pytest.param(batches(job(1), job(2, priority=Priority.FINAL)), ((2, 1),), id="finals first"),
+        pytest.param(batches(job(1), job(2, priority=Priority.FINAL)), ((2,),), id="finals first, and apart"),
         pytest.param(
-            batches(job(1), job(2, priority=Priority.PARTIAL), job(3, priority=Priority.FINAL)),
-            ((3, 2, 1),),
+            batches(job(1), job(2, priority=Priority.PARTIAL), job(3, priority=Priority.FINAL), free=3),
+            ((3,), (2,), (1,)),
             id="then partials, then files",
+        ),
+        pytest.param(batches(job(1), job(2, priority=Priority.CLIP)), ((2, 1),), id="short requests before files"),
+        pytest.param(
+            batches(*(job(i, priority=Priority.PARTIAL) for i in range(6)), job(9, priority=Priority.FINAL), free=2),
+            ((9,), (0, 1)),
+            id="a final waits for no partial, and partials leave the next worker soon",
         ),
         pytest.param(batches(job(1, alone=True), job(2)), ((1,),), id="a suspect is alone"),
         pytest.param(batches(job(1), job(2, alone=True), free=2), ((1,), (2,)), id="so nobody is with it"),
@@ -63,7 +69,7 @@ def came(number: int, ago: float, **more: object) -> Waiting:
         pytest.param([came(1, 0.2), came(2, 0.1)], NOW, Plan(((1, 2),)), id="all are back"),
         pytest.param([job(1)], NOW + 1, Plan(((1,),)), id="they do not come"),
         pytest.param([job(i) for i in range(4)], NOW, Plan(((0, 1, 2, 3),)), id="a full batch waits for nobody"),
-        pytest.param([came(1, 0.7, priority=Priority.FINAL), job(2)], NOW, Plan(((1, 2),)), id="nor does a session"),
+        pytest.param([came(1, 0.7, priority=Priority.FINAL), job(2)], NOW, Plan(((1,),)), id="nor does a session"),
     ],
 )
 def test_those_who_were_just_answered_are_waited_for(jobs, now, expected):
@@ -130,6 +136,7 @@ def test_every_plan(queue, free, policy, now):
     assert len(made) <= free
     for batch in made:
         assert 1 <= len(batch) <= policy.max_batch
+        assert len({min(one.priority, Priority.CLIP) for one in batch}) == 1
         assert len(batch) == 1 or max(one.samples for one in batch) * len(batch) <= policy.max_batch_samples
         assert len(batch) == 1 or not any(one.alone for one in batch)
 

@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -18,14 +19,22 @@ from aural.api.realtime_events import Writer
 from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
 from aural.errors import AuralError, BadRequest, SessionExpired
-from aural.live.events import Ended, Event
+from aural.live.checkpoint import Checkpoint
 from aural.serving.captions import Captions
 from aural.serving.live import Live, Stream
 
-LONGEST_S = 3600.0
-"""A session ends after this, as OpenAI's."""
-IDLE_S = 600.0
-"""And after so long without a word from the client."""
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long a session may last."""
+
+    longest_s: float = 3600.0
+    """OpenAI's. Then it ends between two utterances, with a token to go on with."""
+    idle_s: float = 600.0
+    """Without a word from the client."""
+
+
+TERM = Term()
 SUBPROTOCOL = "realtime"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
 NAMES = {"ga": "session.update", "beta": "transcription_session.update"}
@@ -38,38 +47,43 @@ class _Done(Exception):
 class Conversation:
     """One client on one socket."""
 
-    def __init__(self, socket: WebSocket, live: Live, captions: Captions) -> None:
+    def __init__(self, socket: WebSocket, live: Live, captions: Captions, term: Term) -> None:
+        """Raises BadRequest for what the query asks for in vain, UnknownModel."""
         self._socket = socket
         self._live = live
         self._captions = captions
-        self._writer = Writer(_dialect(socket))
+        self._term = term
         asked = socket.query_params
+        self._resume = asked.get("resume")
+        self._writer = Writer(_dialect(socket), Checkpoint.of(self._resume).last if self._resume else None)
         model = live.fleet.model(asked.get("model")).name
         self._session = WireSession(f"sess_{uuid4().hex}", model)
         if asked.get("language"):
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
-        self._is_finishing = False
+        self._is_expiring = False
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises AuralError for what ends the conversation."""
-        async with self._live.open(self._session.live()) as stream:
+        async with self._live.open(replace(self._session.live(), resume=self._resume)) as stream:
             await self._send(self._writer.session("created", self._session))
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell(stream))
                 tasks.create_task(self._listen(stream))
-                tasks.create_task(_expire())
+                tasks.create_task(self._expire(stream))
 
     async def _tell(self, stream: Stream) -> None:
         async for event in self._captions.noting(self._session.id, stream):
-            if isinstance(event, Ended) and not self._is_finishing:
-                raise _Done
-            await self._tell_one(event)
+            for wire in self._writer.of(event, self._session):
+                await self._send(wire)
+        if self._is_expiring:
+            raise SessionExpired(f"it lasts {self._term.longest_s / 60:.0f} minutes")
         raise _Done
 
-    async def _tell_one(self, event: Event) -> None:
-        for wire in self._writer.of(event, self._session):
-            await self._send(wire)
+    async def _expire(self, stream: Stream) -> None:
+        await asyncio.sleep(self._term.longest_s)
+        self._is_expiring = True
+        stream.leave()
 
     async def _listen(self, stream: Stream) -> None:
         while True:
@@ -85,10 +99,10 @@ class Conversation:
     async def _receive(self) -> Mapping[str, Any] | bytes | None:
         """An event, raw audio, or None when the client has hung up."""
         try:
-            async with asyncio.timeout(IDLE_S):
+            async with asyncio.timeout(self._term.idle_s):
                 frame = await self._socket.receive()
         except TimeoutError:
-            raise SessionExpired(f"nothing came for {IDLE_S:.0f} s") from None
+            raise SessionExpired(f"nothing came for {self._term.idle_s:.0f} s") from None
         if frame["type"] == "websocket.disconnect":
             return None
         return parse(frame.get("bytes") or frame.get("text") or "")
@@ -108,7 +122,6 @@ class Conversation:
             case "session.update" | "transcription_session.update" as kind:
                 await self._update(stream, kind, message.get("session"))
             case "aural.finish":
-                self._is_finishing = True
                 await stream.finish()
             case "aural.invalid":
                 raise BadRequest(str(message["message"]))
@@ -133,11 +146,15 @@ class Conversation:
 
 
 async def realtime(socket: WebSocket) -> None:
+    await converse(socket, TERM)
+
+
+async def converse(socket: WebSocket, term: Term) -> None:
     """A conversation from handshake to close. Every error is told before the socket closes."""
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None)
     try:
         service = service_of(socket)
-        await Conversation(socket, service.live, service.captions).run()
+        await Conversation(socket, service.live, service.captions, term).run()
     except* _Done:
         await _close(socket, 1000)
     except* AuralError as errors:
@@ -158,11 +175,6 @@ async def _close(socket: WebSocket, code: int) -> None:
     if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
         with suppress(WebSocketDisconnect, RuntimeError):
             await socket.close(code)
-
-
-async def _expire() -> None:
-    await asyncio.sleep(LONGEST_S)
-    raise SessionExpired(f"a session lasts {LONGEST_S / 60:.0f} minutes")
 
 
 def parse(frame: str | bytes) -> Mapping[str, Any] | bytes:

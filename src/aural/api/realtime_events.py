@@ -36,11 +36,11 @@ def error_json(error: AuralError, reference: str | None = None) -> Wire:
 class Writer:
     """Writes one connection's events, in the dialect that its client speaks."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, previous: str | None = None) -> None:
+        """`previous` is the last item of the session that this one goes on from."""
         self.dialect = dialect
         self._ids = itertools.count(1)
-        self._previous: str | None = None
-        """The last item."""
+        self._previous = previous
 
     def session(self, what: str, session: WireSession) -> Wire:
         """`created` or `updated`."""

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from aural.api import (
+    bidirectional,
     captions,
     chat,
     deepgram,
@@ -32,7 +33,7 @@ from aural.api.service import ClientGone, Service
 from aural.errors import AuralError
 
 LAG_EVERY_S = 0.5
-PARTS = (openai, chat, insights, models, sagemaker, runtime, realtime, deepgram, captions, status, page)
+PARTS = (openai, chat, insights, models, sagemaker, runtime, realtime, bidirectional, deepgram, captions, status, page)
 """Each has its `routes`."""
 
 

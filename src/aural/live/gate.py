@@ -34,13 +34,13 @@ class Gate:
             self.onset = self.onset if self.run else end - FRAME_SAMPLES
             self.run += 1
             if self.run >= ONSET_FRAMES:
-                self.is_open, self._is_quiet, self.voice_end = True, False, end
+                self.open(end)
         else:
             self.run = 0
 
-    def is_voiced(self, end: int) -> bool:
-        """Whether somebody speaks in the frame that ends at `end`, the last one fed."""
-        return self.is_open and self.voice_end == end
+    def open(self, end: int) -> None:
+        """Speech has begun, and was heard up to `end`."""
+        self.is_open, self._is_quiet, self.voice_end = True, False, end
 
     def shut(self) -> None:
         """Speech must begin anew."""

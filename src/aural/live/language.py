@@ -15,26 +15,26 @@ WRONG_AFTER = 2
 class LanguageKeeper:
     """Decides from finals alone, so that it does not depend on when partials came."""
 
-    def __init__(self, given: str | None) -> None:
+    def __init__(self, given: str | None, decided: str | None = None) -> None:
         self._given = given
-        self._decided: str | None = None
+        self.decided = decided
         self._doubts = 0
 
     @property
     def asked(self) -> str | None:
         """What to ask of the engine; None is to detect it."""
-        return self._given or self._decided
+        return self._given or self.decided
 
     def final(self, transcript: Transcript) -> LanguageDetected | None:
         """Another final; returns what is to be told."""
         if self._given or not transcript.segments:
             return None
-        if self._decided:
+        if self.decided:
             self._doubts = self._doubts + 1 if _is_nonsense(transcript) else 0
             if self._doubts >= WRONG_AFTER:
-                self._decided, self._doubts = None, 0
+                self.decided, self._doubts = None, 0
         elif transcript.language_probability >= SURE:
-            self._decided = transcript.language
+            self.decided = transcript.language
             return LanguageDetected(transcript.language, transcript.language_probability)
         return None
 

@@ -117,6 +117,7 @@ class Segmenter:
     def commit(self) -> Utterance:
         """Everything received since the last utterance becomes one."""
         if self.piece is None and self.gate.run:  # speech begins, perhaps: let the engine judge
+            self.gate.open(self.now)
             self._open_piece()
         if self.utterance is None:
             self.utterance = self._on.opened(self.accounted, is_manual=True)
@@ -169,6 +170,7 @@ class Segmenter:
         heard = self._probabilities[first:]
         self._add_piece(utterance, end, end)
         assert self.piece is not None
+        piece.following = self.piece
         self.piece.voiced_frames = sum(probability >= self.gate.threshold for probability in heard)
         self._probabilities, self._probabilities_from = heard, self._probabilities_from + first * FRAME_SAMPLES
 

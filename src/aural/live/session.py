@@ -18,11 +18,12 @@ from aural.audio.vad import FRAME_SAMPLES
 from aural.engines.guard import is_doubtful
 from aural.errors import AuralError, BadRequest
 from aural.live import events
+from aural.live.checkpoint import Checkpoint
 from aural.live.events import Event, Ledger
 from aural.live.language import LanguageKeeper
 from aural.live.segmenter import Segmenter
 from aural.live.sentence import ends_sentence
-from aural.live.settings import LiveSettings
+from aural.live.settings import LiveSettings, Manual
 from aural.live.stabilizer import Token, tokens, written
 from aural.live.tape import Tape
 from aural.live.utterance import Piece, Utterance
@@ -56,20 +57,23 @@ class _Flight:
 class Session:
     """See the module. At most one hypothesis is under way at a time."""
 
-    def __init__(self, settings: LiveSettings, *, name: str, origin: int = 0) -> None:
-        """`name` begins the names of utterances, `origin` is the clock's time at the first sample."""
+    def __init__(self, settings: LiveSettings, begin: Checkpoint, *, detects_language: bool = False) -> None:
+        """`begin` says where the clock starts and how utterances are named: a new session's, or where one stopped."""
         self.settings = settings
         self.ledger = Ledger()
         self.is_finished = False
         """No more audio comes."""
         self.is_done = False
         """`Ended` was told."""
-        self._name = name
-        self._count = 0
+        self._begin = begin
+        self._count = begin.count
+        self._last = begin.last
+        self._is_leaving = False
         self._events: list[Event] = []
-        self._tape = Tape(origin)
+        self._tape = Tape(begin.at)
         self._segments = Segmenter(self._tape, settings.turns, self)
-        self._keeper = LanguageKeeper(settings.options.language)
+        self._detects_language = detects_language
+        self._keeper = LanguageKeeper(settings.options.language, begin.language)
         self._waiting: deque[Piece] = deque()
         """Pieces that have ended and are not heard yet."""
         self._utterances: deque[Utterance] = deque()
@@ -80,13 +84,18 @@ class Session:
     # What comes in.
 
     def append(self, samples: Samples) -> None:
+        if self.is_finished:
+            return
         self._tape.append(samples)
         self.ledger = self.ledger.plus(received=len(samples))
 
     def voice(self, probabilities: Iterable[float]) -> None:
         """How likely each of the next frames of 512 samples holds speech."""
         for probability in probabilities:
+            if self.is_finished:
+                return
             self._segments.feed(probability)
+            self._maybe_leave()
 
     def commit(self, reference: str | None = None) -> None:
         """End the open utterance here, or make one of the silence since the last."""
@@ -121,6 +130,14 @@ class Session:
         self.settings = settings
         self._segments.obey(settings.turns)
 
+    def leave(self) -> None:
+        """Stop between two utterances, as soon as may be. What was received after that place counts as never sent, and
+        `Notice` says where to go on."""
+        self._is_leaving = True
+        if isinstance(self.settings.turns, Manual) and self._segments.utterance is not None:
+            self._segments.commit()
+        self._maybe_leave()
+
     def finish(self) -> None:
         """No more audio: what is open ends here."""
         if self.is_finished:
@@ -152,6 +169,13 @@ class Session:
             flight.piece.settled = (flight.end, Transcript())
             self._settle()
 
+    def _maybe_leave(self) -> None:
+        if not self._is_leaving or self.is_finished or self._segments.utterance is not None:
+            return
+        self.is_finished = True
+        self.ledger = self.ledger.plus(received=self._segments.accounted - self._tape.end)
+        self._settle()
+
     # What goes out.
 
     def take(self) -> list[Event]:
@@ -171,6 +195,10 @@ class Session:
         if piece_or_none is None or not self.settings.partials:
             return None
         return self._wanted_of_open(piece_or_none, step)
+
+    @property
+    def is_speaking(self) -> bool:
+        return self._segments.piece is not None
 
     @property
     def unheard(self) -> int:
@@ -224,7 +252,15 @@ class Session:
             self._finish_utterance(self._utterances.popleft())
         if self.is_finished and not self._utterances and not self.is_done:
             self.is_done = True
+            if self._is_leaving:
+                self._events.append(self._farewell())
             self._events.append(events.Ended(self.ledger))
+
+    def _farewell(self) -> events.Notice:
+        at = self._segments.accounted
+        begin = Checkpoint(at, self._begin.name, self._count, self._last, self._keeper.decided)
+        message = f"send the audio from {seconds(at)} s on to a new session, with this token"
+        return events.Notice("going_away", message, at, begin.token)
 
     def _finish_piece(self, piece: Piece) -> None:
         assert piece.settled is not None
@@ -234,9 +270,13 @@ class Session:
             heard = replace(heard, segments=(), suppressed=(gap,))
         piece.transcript, piece.samples = heard, None
         told = self._keeper.final(heard)
-        if told:
+        if told and self._detects_language:
             self._events.append(told)
-        self._grow(piece, piece.stabilizer.settle(tokens(heard)))
+        if piece.following is None:
+            rest = piece.stabilizer.settle(tokens(heard))
+        else:
+            rest, piece.following.stabilizer = piece.stabilizer.split(tokens(heard))
+        self._grow(piece, rest)
         self._draft(piece, ())
 
     def _grow(self, piece: Piece, growth: tuple[Token, ...]) -> None:
@@ -285,9 +325,7 @@ class Session:
 
     def opened(self, start: int, *, is_manual: bool) -> Utterance:
         self._suppress(None, self._segments.accounted, start)
-        self._count += 1
-        utterance = Utterance(f"{self._name}_{self._count}", start)
-        self._utterances.append(utterance)
+        utterance = self._new_utterance(start)
         if not is_manual:
             self._events.append(events.SpeechStarted(utterance.name, start))
         return utterance
@@ -305,11 +343,16 @@ class Session:
         self._settle()
 
     def timed_out(self, start: int, end: int) -> None:
-        self._count += 1
-        utterance = Utterance(f"{self._name}_{self._count}", start)
-        self._utterances.append(utterance)
+        utterance = self._new_utterance(start)
         self._events.append(events.TimedOut(utterance.name, start, end))
         self.closed(utterance, end)
+
+    def _new_utterance(self, start: int) -> Utterance:
+        self._count += 1
+        utterance = Utterance(f"{self._begin.name}_{self._count}", start)
+        self._last = utterance.name
+        self._utterances.append(utterance)
+        return utterance
 
     def sounds_finished(self, utterance: Utterance) -> bool:
         """Whether the words so far, all of them heard, could be all that there is to say."""

@@ -88,6 +88,17 @@ class Stabilizer:
         self._committed, self._tail, self._owed = [*self._committed, *self._tail], [], ""
         return rest
 
+    def split(self, heard: Sequence[Token]) -> tuple[tuple[Token, ...], Stabilizer]:
+        """The last hypothesis of a piece that was cut while its speaker went on: the rest of its text, and the
+        stabilizer of the next piece, in which the words that were committed beyond the cut are committed already."""
+        theirs, ours = [token.key for token in heard], [token.key for token in self._committed]
+        following = Stabilizer()
+        covered = nearest_prefix(theirs, ours) if len(theirs) < len(ours) else len(ours)
+        if covered < len(ours):
+            following._committed, following._owed = self._committed[covered:], self._owed
+            return (), following
+        return self.settle(heard), following
+
     def _tail_of(self, heard: Sequence[Token]) -> list[Token]:
         """What a hypothesis has after the committed words."""
         reached = self._reached(heard)

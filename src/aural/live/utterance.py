@@ -25,6 +25,8 @@ class Piece:
     """How far the last hypothesis reached that was asked for."""
     settled: tuple[int, Transcript] | None = None
     """What was heard up to a pause: the final, if the piece turns out to end there."""
+    following: Piece | None = None
+    """The piece that goes on where this one was cut."""
     stabilizer: Stabilizer = field(default_factory=Stabilizer)
     transcript: Transcript | None = None
     """The final, in the session's clock."""

@@ -34,6 +34,8 @@ class Door(ABC):
 
     replicas: Sequence[Replica] = ()
     """Those on this machine."""
+    partial_s = 0.0
+    """Engine seconds that a partial took lately, its share of the batch; 0 when nobody knows."""
 
     def __init__(self, name: str, limits: Limits, metrics: Metrics) -> None:
         self.name = name

@@ -40,7 +40,12 @@ class Finish:
     pass
 
 
-Order = Commit | Clear | Configure | Finish
+@dataclass(frozen=True, slots=True)
+class Leave:
+    pass
+
+
+Order = Commit | Clear | Configure | Finish | Leave
 
 
 @dataclass(frozen=True, slots=True, eq=False)

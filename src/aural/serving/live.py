@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from uuid import uuid4
 from aural import text
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, EngineFailed, Overloaded
+from aural.live.checkpoint import Checkpoint
 from aural.live.events import Draft, Ended, Event, Failed, Final
 from aural.live.session import Ask, Session
 from aural.live.settings import LiveSettings
@@ -40,9 +40,9 @@ MOST_PER_TICK = 64
 """Messages of one session in a tick; whoever sends faster than life does not hold up the others."""
 QUICKEST_STEP_S = 0.5
 SLOWEST_STEP_S = 2.5
-STEP_PER_LATENCY = 1.5
-"""An utterance is heard again after this much of the time that the last hypothesis took: partials become rarer as the
-server fills, and leave room for finals."""
+PARTIALS_SHARE = 0.6
+"""Of the workers' time that partials may take: they become rarer as the server fills, and leave room for finals and
+requests."""
 MOST_INBOX_S = 20.0
 MOST_UNHEARD_S = 60.0
 MOST_EVENTS = 1000
@@ -57,15 +57,15 @@ class Stream:
     """One live session. Orders take effect in the order they were given, between the audio before and after them."""
 
     def __init__(self, settings: LiveSettings, scheduler: Door, live: Live) -> None:
-        """Raises BadAudio for a format that is not offered."""
+        """Raises BadAudio for a format that is not offered, BadRequest for a resume token that is none."""
         self.id = uuid4().hex[:16]
         self.settings = settings
         self.line = Line.open(settings.format)
         self.inbox: deque[bytes | Order] = deque()
         self._live = live
         self._scheduler = scheduler
-        self._session = Session(settings, name=f"item_{self.id}")
-        self._step_s = QUICKEST_STEP_S
+        begin = Checkpoint.of(settings.resume) if settings.resume else Checkpoint(0, f"item_{self.id}", 0)
+        self._session = Session(settings, begin, detects_language=scheduler.capabilities.detects_language)
         self._future: asyncio.Future[Transcript] | None = None
         self._events: deque[Event] = deque()
         self._told = asyncio.Event()
@@ -73,6 +73,10 @@ class Stream:
         self._room.set()
         self._inbox_bytes = 0
         self._is_closed = False
+
+    @property
+    def is_speaking(self) -> bool:
+        return self._session.is_speaking
 
     async def append(self, data: bytes) -> None:
         """Audio in the format of the settings, cut anywhere, also within a sample. Waits while too much is unheard.
@@ -98,6 +102,10 @@ class Stream:
     async def finish(self) -> None:
         """No more audio: what is open is heard, then `Ended` comes. Does not wait for it."""
         self._put(ear.Finish())
+
+    def leave(self) -> None:
+        """End at the next pause between utterances: a `Notice` says where to go on, then `Ended` comes."""
+        self._put(ear.Leave())
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
@@ -155,12 +163,14 @@ class Stream:
                 self._session.configure(settings)
             case ear.Finish():
                 self._session.finish()
+            case ear.Leave():
+                self._session.leave()
             case error:
                 self._tell(Failed(None, error))
 
     def _pump(self) -> None:
         """Ask for what the session wants to hear, and tell what it has to say."""
-        ask = self._session.wanted(round(self._step_s * SAMPLE_RATE))
+        ask = self._session.wanted(round(self._live.step_s(self._scheduler) * SAMPLE_RATE))
         if ask:
             self._submit(ask)
         for event in self._session.take():
@@ -176,16 +186,13 @@ class Stream:
         except AuralError as error:  # the server is stopping
             self._session.fail(ask.id, error)
             return
-        self._future.add_done_callback(partial(self._answered, ask, time.monotonic()))
+        self._future.add_done_callback(partial(self._answered, ask))
 
-    def _answered(self, ask: Ask, asked_at: float, future: asyncio.Future[Transcript]) -> None:
+    def _answered(self, ask: Ask, future: asyncio.Future[Transcript]) -> None:
         if self._is_closed or future.cancelled():
             return
         try:
             self._deliver(ask, future)
-            took_s = time.monotonic() - asked_at
-            if not ask.is_final:
-                self._step_s = min(max(QUICKEST_STEP_S, STEP_PER_LATENCY * took_s), SLOWEST_STEP_S)
             self._pump()
         except Exception as error:  # noqa: BLE001 - a fault in one session must not reach the others
             self.fail(error)
@@ -298,6 +305,13 @@ class Live:
     def capacity(self, scheduler: Door) -> int:
         """How many sessions that all speak a model can hear in time."""
         return self._most or max(1, int(scheduler.rtfx / HEARINGS))
+
+    def step_s(self, scheduler: Door) -> float:
+        """How much new speech is worth another hypothesis, so that all who speak now get their share."""
+        speaking = sum(place.scheduler is scheduler and stream.is_speaking for stream, place in self._streams.items())
+        workers = max(1, len(scheduler.replicas))
+        fair_s = speaking * scheduler.partial_s / (workers * PARTIALS_SHARE)
+        return min(max(QUICKEST_STEP_S, fair_s), SLOWEST_STEP_S)
 
     def wake(self) -> None:
         """Something arrived."""

@@ -8,11 +8,19 @@ from enum import IntEnum
 
 
 class Priority(IntEnum):
-    """Finals go before partials, partials before files."""
+    """Finals go before partials, partials before requests, short requests before the clips of long files."""
 
     FINAL = 0
+    """Of a live session: somebody has stopped speaking and waits."""
     PARTIAL = 1
-    FILE = 2
+    """Of a live session: somebody is speaking."""
+    CLIP = 2
+    """A whole request in one clip."""
+    FILE = 3
+
+    @property
+    def is_live(self) -> bool:
+        return self <= Priority.PARTIAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,12 @@ class Policy:
     max_batch_samples: int = 8 * 30 * 16_000
     """Padded: the longest clip times the number of clips."""
     window_s: float = 0.0
-    """How long the first job of a batch may wait for company."""
+    """How long the first job of a batch may wait for company. Live jobs never do."""
+
+    @property
+    def most_live(self) -> int:
+        """Live jobs in a batch. Half of what fits: the next final waits for a whole batch to end."""
+        return max(1, self.max_batch // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +80,37 @@ class Plan:
 def plan(
     waiting: Sequence[Waiting], free_workers: int, policy: Policy, now: float, returning: Returning = NOBODY
 ) -> Plan:
-    """Batches for the free workers, in the order of priority and due time, shared evenly among them. Jobs wait for
-    company only while all of them would fit into one batch, and its window is open or callers are about to return; a
-    live session's never wait for those."""
+    """Batches for the free workers, in the order of priority and due time, shared evenly among them. Finals, partials
+    and requests never share a batch, so that none waits for the slower kind. Requests wait for company only while all
+    of them would fit into one batch, and its window is open or callers are about to return."""
     queue = sorted(waiting, key=lambda job: (job.priority, job.due, job.id))
     if not queue or not free_workers:
         return Plan()
     closes = min(job.arrived for job in queue) + policy.window_s
-    if queue[0].priority is Priority.FILE and returning.awaited(queue, now):
+    is_live = queue[0].priority.is_live
+    if not is_live and returning.awaited(queue, now):
         closes = max(closes, returning.until)
-    if now < closes and len(_head(queue, policy.max_batch, policy)) == len(queue) < policy.max_batch:
+    if now < closes and not is_live and _all_fit(queue, policy):
         return Plan(wake_at=closes)
     batches: list[tuple[int, ...]] = []
     while queue and len(batches) < free_workers:
-        share = -(-len(queue) // (free_workers - len(batches)))
-        batch = _head(queue, min(share, policy.max_batch), policy)
+        alike = [job for job in queue if _kind(job) == _kind(queue[0])]
+        share = -(-len(alike) // (free_workers - len(batches)))
+        most = policy.most_live if queue[0].priority.is_live else policy.max_batch
+        batch = _head(alike, min(share, most), policy)
         batches.append(tuple(job.id for job in batch))
-        queue = queue[len(batch) :]
+        taken = set(batches[-1])
+        queue = [job for job in queue if job.id not in taken]
     return Plan(tuple(batches))
+
+
+def _all_fit(queue: Sequence[Waiting], policy: Policy) -> bool:
+    return len(_head(queue, policy.max_batch, policy)) == len(queue) < policy.max_batch
+
+
+def _kind(job: Waiting) -> Priority:
+    """What may share a batch: requests of all lengths may."""
+    return min(job.priority, Priority.CLIP)
 
 
 def _head(queue: Sequence[Waiting], most: int, policy: Policy) -> Sequence[Waiting]:

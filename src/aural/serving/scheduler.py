@@ -22,6 +22,8 @@ from aural.types import SAMPLE_RATE, Clip, Transcript, seconds
 
 log = logging.getLogger("aural.scheduler")
 
+SMOOTHING = 0.1
+"""Weight of the newest measurement."""
 FILE_PACE = 20.0
 """The clips of a long file fall due one after the other at this many audio seconds per second; whoever arrives in
 between goes first, and nobody is passed for ever."""
@@ -179,6 +181,9 @@ class Scheduler(Door):
         if log.isEnabledFor(logging.DEBUG):
             log.debug("batch", extra={"model": self.name, "clips_s": _lengths_s(jobs), "engine_s": heard.engine_s})
         self._metrics.engine_s.labels(self.name).inc(heard.engine_s)
+        if jobs[0].waiting.priority is Priority.PARTIAL:
+            share_s = heard.engine_s / len(jobs)
+            self.partial_s += SMOOTHING * (share_s - self.partial_s) if self.partial_s else share_s
         for job, result in zip(jobs, heard.results, strict=True):
             if isinstance(result, Mishap):
                 log.error("engine failed", extra={"model": self.name, "error": result.message})
@@ -191,7 +196,7 @@ class Scheduler(Door):
     def _await_return(self, jobs: list[Job], began: float) -> None:
         """Callers of files tend to ask again as soon as they are answered; a live session speaks when it speaks."""
         now = time.monotonic()
-        callers = sum(job.waiting.priority is Priority.FILE for job in jobs)
+        callers = sum(not job.waiting.priority.is_live for job in jobs)
         self._returning = Returning(callers, now, now + RETURN_WITHIN * (now - began))
 
     def _retry(self, jobs: list[Job]) -> None:
