@@ -34,7 +34,7 @@ def show_models() -> None:
         if card.family == "parakeet":
             hears = "25 European languages" if card.name.endswith("-v3") else "English"
         if card.family == "voxtral":
-            hears = "13 languages" if "realtime" in card.name else "8 languages"
+            hears = "9 languages"
         translates = card.family == "whisper" and not english
         table.add_row(
             f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,

@@ -113,7 +113,7 @@ def test_what_it_says_of_itself(beside: Server) -> None:
     assert model["replicas"][0]["device"] == "remote:0"
     [card] = json.loads(beside.get("/v1/models")[1])["data"]
     assert card["capabilities"]["understanding"]
-    assert card["capabilities"]["languages"] == ["en", "es", "fr", "pt", "hi", "de", "nl", "it"]
+    assert card["capabilities"]["languages"] == ["en", "ar", "de", "es", "fr", "hi", "it", "nl", "pt"]
 
 
 # What goes wrong

@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from aural.engines.fake import hear
 
-LANGUAGES = frozenset(("en", "es", "fr", "pt", "hi", "de", "nl", "it", "zh", "ar", "ru", "ja", "ko"))
+LANGUAGES = frozenset(("en", "es", "fr", "pt", "hi", "de", "nl", "it", "ar"))
 FLAGS = (
     *("tokenizer-mode", "config-format", "load-format", "dtype", "max-model-len", "gpu-memory-utilization"),
     *(
@@ -108,7 +108,7 @@ class Server:
     def _check(self, fields: dict[str, Any]) -> None:
         model, form = fields.get("model"), fields.get("response_format", "json")
         if model and model != self.name:
-            raise Refusal(404, f"The model `{model}` does not exist.", "NotFoundError", "model")
+            raise Refusal(404, f"The model `{model}` does not exist. Valid aliases: {self.name}.", "NotFoundError", "model")
         if form not in ("json", "text"):
             raise Refusal(400, f"Currently do not support {form} for {self.name}")
         if (language := fields.get("language")) and language not in LANGUAGES:

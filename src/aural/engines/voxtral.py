@@ -23,10 +23,8 @@ from aural.engines.written import language_of
 from aural.errors import EngineFailed, LoadFailed
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
-MINI = ("en", "es", "fr", "pt", "hi", "de", "nl", "it")
-"""What Voxtral Mini 3B and Small 24B were made to hear."""
-REALTIME = ("en", "zh", "hi", "es", "ar", "fr", "pt", "ru", "de", "ja", "ko", "it", "nl")
-"""What Voxtral Mini 4B Realtime was."""
+LANGUAGES = ("en", "ar", "de", "es", "fr", "hi", "it", "nl", "pt")
+"""What vLLM takes for Voxtral. Left out, it hears others too, as far as the model goes."""
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
 TOKENS_PER_S = 20
 MOST_TOKENS = 64
@@ -42,7 +40,7 @@ def capabilities(model: str) -> Capabilities:
     """What the model of this name can do behind vLLM. The realtime one transcribes only."""
     is_realtime = "realtime" in model.lower()
     return Capabilities(
-        languages=REALTIME if is_realtime else MINI,
+        languages=LANGUAGES,
         longest_clip=30 * SAMPLE_RATE,
         detects_language=True,
         timestamps=(Timestamps.NONE, Timestamps.SEGMENT),

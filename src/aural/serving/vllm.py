@@ -312,7 +312,7 @@ def vllm_command() -> list[str]:
     if find_spec("vllm"):
         return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
     raise LoadFailed(
-        "expected vLLM for Voxtral, found none: install it (pip install vllm), or name one with --upstream"
+        "expected vLLM for Voxtral, found none: install it (pip install 'vllm[audio]'), or name one with --upstream"
     )
 
 
