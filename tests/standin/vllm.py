@@ -108,7 +108,7 @@ class Server:
     def _check(self, fields: dict[str, Any]) -> None:
         model, form = fields.get("model"), fields.get("response_format", "json")
         if model and model != self.name:
-            raise Refusal(404, f"The model `{model}` does not exist. Valid aliases: {self.name}.", "NotFoundError", "model")
+            raise Refusal(404, self._unknown(model), "NotFoundError", "model")
         if form not in ("json", "text"):
             raise Refusal(400, f"Currently do not support {form} for {self.name}")
         if (language := fields.get("language")) and language not in LANGUAGES:
@@ -116,11 +116,14 @@ class Server:
         if not 0 <= float(fields.get("temperature", 0)) <= 2:
             raise Refusal(400, "temperature must be in [0, 2]")
 
+    def _unknown(self, model: Any) -> str:
+        return f"The model `{model}` does not exist. Valid aliases: {self.name}."
+
     async def chat(self, request: Request) -> Response:
         body = orjson.loads(await request.body())
         self.asked.append({"path": request.url.path, **body})
         if body.get("model") not in (None, self.name):
-            raise Refusal(404, f"The model `{body['model']}` does not exist.", "NotFoundError", "model")
+            raise Refusal(404, self._unknown(body["model"]), "NotFoundError", "model")
         parts = [part for message in body["messages"] for part in _parts(message["content"])]
         heard = [
             await self._hear(_samples(b64decode(part["input_audio"]["data"]))) for part in parts if _is_audio(part)
