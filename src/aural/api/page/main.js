@@ -11,6 +11,7 @@ const KEY = "aural.key";
 const [DRAFTS, WORDS, DETAILS] = ["aural.drafts", "aural.words", "aural.details"]; // what there is beyond OpenAI's events
 const LEVEL_GAIN = 1.6;
 const SMOOTHING = 0.3;
+const RETRY_MS = 2_000;
 
 const $ = (id) => document.getElementById(id);
 const page = { models: [], source: null, session: null, lag: {}, heard: null, wakeLock: null };
@@ -69,7 +70,7 @@ async function start(openSource) {
 
 /** Words have times where the model gives them. */
 function extras() {
-  return chosen()?.capabilities.timestamps.includes("word") ? [DRAFTS, WORDS, DETAILS] : [DRAFTS, DETAILS];
+  return chosen()?.capabilities?.timestamps.includes("word") ? [DRAFTS, WORDS, DETAILS] : [DRAFTS, DETAILS];
 }
 
 async function stop() {
@@ -155,6 +156,7 @@ async function loadModels() {
   page.models = (await answer.json()).data;
   $("model").replaceChildren(...page.models.map(({ id }) => new Option(id, id)));
   showLanguages();
+  if (!chosen()?.capabilities) setTimeout(() => loadModels().catch(unreachable), RETRY_MS); // it is still loading
 }
 
 function askForKey() {
