@@ -42,7 +42,7 @@ WHISPERLIVE = Rival(
 def prepare(folder: Path, model: str, python: str) -> tuple[list[Arm], dict[str, str]]:
     """The rivals that run here, and why the others do not."""
     arms: list[Arm] = []
-    missing = {}
+    missing = {"whisperlive": "runs without its voice activity detection, which it would download"}
     for rival in (WHISPERLIVEKIT, WHISPERLIVE):
         try:
             own = _environment(rival, folder / rival.name, python)
