@@ -20,7 +20,6 @@ from aural.deploy.settle import Patience
 from aural.deploy.spec import Deployment, Instance, Model
 from aural.deploy.standin.app import create_app
 from aural.deploy.standin.container import free_port
-from aural.deploy.standin.runtime import Limits
 from tests.conftest import wait_until
 from tests.deploy.aws import REGION
 
@@ -61,10 +60,12 @@ class Local:
 
 
 @contextlib.contextmanager
-def standin(root: Path, limits: Limits | None = None) -> Iterator[Local]:
-    app = create_app(root, limits=limits, command=PUPPET)
+def standin(root: Path, command: tuple[str, ...] = PUPPET) -> Iterator[Local]:
+    app = create_app(root, command=command)
     port = free_port()
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", loop="asyncio")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, ws="websockets-sansio", log_level="warning", loop="asyncio"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

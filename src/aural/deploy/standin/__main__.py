@@ -11,4 +11,5 @@ from aural.deploy.standin.app import create_app
 from aural.deploy.standin.wire import HOST
 
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
-uvicorn.run(create_app(folder), host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=30)
+app = create_app(folder)
+uvicorn.run(app, host=HOST, port=port, ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=30)

@@ -12,10 +12,12 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from aural.deploy.standin.container import COMMAND
 from aural.deploy.standin.control import Control, Refused
+from aural.deploy.standin.relay import relay
 from aural.deploy.standin.runtime import Limits, Runtime
 from aural.deploy.standin.scaling import Scaling
 from aural.deploy.standin.store import Store
@@ -84,6 +86,9 @@ def create_app(root: Path, *, limits: Limits | None = None, command: tuple[str, 
     async def ping(request: Request) -> Response:
         return JSONResponse({"endpoints": sorted(control.endpoints)})
 
+    async def bidirectional(socket: WebSocket) -> None:
+        await relay(control, socket)
+
     app = Starlette(
         routes=[
             Route("/", standin.call, methods=["POST"]),
@@ -93,6 +98,7 @@ def create_app(root: Path, *, limits: Limits | None = None, command: tuple[str, 
                 "/endpoints/{name}/invocations-response-stream", runtime.invoke_with_response_stream, methods=["POST"]
             ),
             Route("/endpoints/{name}/async-invocations", runtime.invoke_async, methods=["POST"]),
+            WebSocketRoute("/endpoints/{name}/invocations-bidirectional-stream", bidirectional),
             Route("/{path:path}", store.answer, methods=["GET", "PUT", "HEAD", "DELETE"]),
         ],
         lifespan=lifespan,

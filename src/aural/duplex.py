@@ -1,0 +1,184 @@
+"""A stream that goes both ways, to a server of one's own or to a SageMaker endpoint, behind one interface.
+
+    async with connect("sagemaker:aural", region="eu-west-1") as stream:
+        await stream.send(json.dumps({"type": "input_audio_buffer.append", "audio": …}))
+        while (message := await stream.receive()) is not None: …
+
+A server is reached by WebSocket. An endpoint is reached by HTTP/2 through AWS's own client, which needs Python 3.12 and
+`pip install 'aural[bidirectional]'`; it changes its names between versions, and this module is all that knows them.
+SageMaker ends a stream after 30 minutes, and cannot address inference components with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+
+from aural.errors import CallFailed, SettingsError
+
+PATH = "invocations-bidirectional-stream"
+WAITING = 256
+"""Messages that may wait for a slow reader."""
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+PORT = 8443
+
+Message = str | bytes
+
+
+class Duplex(Protocol):
+    async def send(self, message: Message) -> None:
+        """Text or bytes, as one message. Raises CallFailed when the stream is gone."""
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other side ended well. Raises CallFailed when it did not."""
+
+    async def finish(self) -> None:
+        """Nothing more will be sent; what is on its way may still be received."""
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: str, *, path: str = "", query: str = "", region: str = "", api_key: str = "", url: str = ""
+) -> AsyncIterator[Duplex]:
+    """Open a stream to `http://…` or `sagemaker:NAME` (at its stand-in with `url`). `path`, without a leading slash,
+    and `query` choose another route of the container than the platform's own. Raises CallFailed, SettingsError."""
+    name = endpoint.removeprefix("sagemaker:")
+    if endpoint.startswith(("http://", "https://")):
+        opened: Any = _socket(f"{endpoint.rstrip('/')}/{path or PATH}", query, api_key)
+    elif url:
+        opened = _socket(f"{url}/endpoints/{quote(name)}/{PATH}", query, "", path)
+    else:
+        opened = _sagemaker(name, path, query, region)
+    async with opened as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def _socket(address: str, query: str, api_key: str, path: str = "") -> AsyncIterator[_Socket]:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    headers |= {"X-Amzn-SageMaker-Model-Invocation-Path": path} if path else {}
+    target = "ws" + address.removeprefix("http") + (f"?{query}" if query else "")
+    try:
+        socket = await open_socket(target, additional_headers=headers, max_size=MAX_MESSAGE_BYTES, max_queue=WAITING)
+    except InvalidStatus as error:
+        raise CallFailed(error.response.status_code, "refused", str(error)) from error
+    except OSError as error:
+        raise CallFailed(503, "unreachable", f"{address}: {error}") from error
+    try:
+        yield _Socket(socket)
+    finally:
+        await socket.close()
+
+
+class _Socket:
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+
+    async def send(self, message: Message) -> None:
+        try:
+            await self._socket.send(message)
+        except (ConnectionClosedError, ConnectionClosedOK) as error:
+            raise _closed(error) from error
+
+    async def receive(self) -> Message | None:
+        try:
+            return await self._socket.recv()
+        except ConnectionClosedOK:
+            return None
+        except ConnectionClosedError as error:
+            raise _closed(error) from error
+
+    async def finish(self) -> None:
+        """A WebSocket closes both ways at once, so that a protocol above it must say goodbye by itself."""
+
+
+def _closed(error: ConnectionClosedError | ConnectionClosedOK) -> CallFailed:
+    close = error.rcvd
+    return CallFailed(503, f"closed_{close.code if close else 1006}", close.reason if close else "the connection broke")
+
+
+@asynccontextmanager
+async def _sagemaker(name: str, path: str, query: str, region: str) -> AsyncIterator[Duplex]:
+    try:
+        from aws_sdk_sagemaker_runtime_http2 import client, config, models
+        from smithy_http.aio.crt import AWSCRTHTTPClient
+    except ImportError as error:
+        raise SettingsError("expected Python 3.12 and pip install 'aural[bidirectional]'") from error
+    if not region:
+        raise SettingsError("expected a region for a SageMaker endpoint, got none")
+    settings = await config.AsyncSageMakerRuntimeHTTP2Config.resolve(
+        region=region,
+        endpoint_uri=f"https://runtime.sagemaker.{region}.amazonaws.com:{PORT}",
+        transport=AWSCRTHTTPClient(),
+    )
+    asked = models.InvokeEndpointWithBidirectionalStreamInput(
+        endpoint_name=name, model_invocation_path=path or None, model_query_string=query or None
+    )
+    runtime = client.AsyncSageMakerRuntimeHTTP2Client(config=settings)
+    try:
+        stream = await runtime.invoke_endpoint_with_bidirectional_stream(asked)
+    except models.ServiceError as error:
+        raise CallFailed(getattr(error, "original_status_code", None) or 500, "refused", str(error)) from error
+    duplex = Parts(stream, models)
+    try:
+        yield duplex
+    finally:
+        await duplex.close()
+
+
+class Parts:
+    """AWS's event stream as messages. `stream` is the client's DuplexEventStream and `models` its module of types: a
+    part is one frame of the container's WebSocket; PARTIAL parts up to a COMPLETE one are one message."""
+
+    def __init__(self, stream: Any, models: Any) -> None:
+        self._stream = stream
+        self._models = models
+        self._queue: asyncio.Queue[Message | CallFailed | None] = asyncio.Queue(WAITING)
+        self._reader = asyncio.create_task(self._read())
+
+    async def send(self, message: Message) -> None:
+        text = isinstance(message, str)
+        part = self._models.RequestPayloadPart(
+            bytes_=message.encode() if isinstance(message, str) else message,
+            data_type="UTF8" if text else "BINARY",
+            completion_state="COMPLETE",
+        )
+        await self._stream.input_stream.send(self._models.RequestStreamEventPayloadPart(value=part))
+
+    async def receive(self) -> Message | None:
+        got = await self._queue.get()
+        if isinstance(got, CallFailed):
+            raise got
+        return got
+
+    async def finish(self) -> None:
+        await self._stream.input_stream.close()
+
+    async def close(self) -> None:
+        self._reader.cancel()
+        await asyncio.gather(self._reader, return_exceptions=True)
+        await self._stream.input_stream.close()
+        if self._stream.output_stream is not None:
+            await self._stream.output_stream.close()
+
+    async def _read(self) -> None:
+        """One reader for the whole stream: a receive that is cancelled halfway corrupts it."""
+        try:
+            _, receiver = await self._stream.await_output()
+            pieces: list[bytes] = []
+            while (event := await receiver.receive()) is not None:
+                part = event.value
+                pieces.append(part.bytes_ or b"")
+                if part.completion_state != "PARTIAL":
+                    whole, pieces = b"".join(pieces), []
+                    await self._queue.put(whole.decode() if part.data_type == "UTF8" else whole)
+            await self._queue.put(None)
+        except self._models.ServiceError as error:
+            await self._queue.put(CallFailed(503, getattr(error, "error_code", None) or "stream_failed", str(error)))
