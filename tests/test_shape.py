@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "aural"
 
 LAYERS = [
     {"types", "errors"},
-    {"eventstream", "client", "streaming"},
+    {"client", "duplex", "eventstream", "streaming"},
     {"deploy"},
     {"emf", "languages", "metrics", "text"},
     {"bench"},

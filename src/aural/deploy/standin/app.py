@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from aural.deploy.standin.container import COMMAND
-from aural.deploy.standin.control import Control, Refused
+from aural.deploy.standin.control import INSTANCES, Control, Refused
 from aural.deploy.standin.relay import relay
 from aural.deploy.standin.runtime import Limits, Runtime
 from aural.deploy.standin.scaling import Scaling
@@ -59,7 +60,7 @@ class StandIn:
     def _logs(self, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
         """The containers' own output: a group per endpoint, a stream per instance."""
         name = asked["logGroupName"].rpartition("/")[2]
-        logs = {path.parent.name: path for path in self.root.glob(f"instances/{name}-*/log")}
+        logs = {path.parent.name: path for path in self.root.glob(f"{INSTANCES}/{name}-*/log")}
         if not logs:
             raise Refused(f"The log group {name} does not exist.", "ResourceNotFoundException")
         if operation == "DescribeLogStreams":
@@ -72,6 +73,7 @@ class StandIn:
 
 def create_app(root: Path, *, limits: Limits | None = None, command: tuple[str, ...] = COMMAND) -> Starlette:
     """The stand-in, with its files under `root`."""
+    rmtree(root / INSTANCES, ignore_errors=True)  # of one before, whose endpoints went with it
     store = Store(root / "s3")
     control = Control(root, store, command)
     runtime = Runtime(control, store, limits or Limits())

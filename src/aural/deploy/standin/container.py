@@ -12,8 +12,9 @@ from asyncio.subprocess import Process
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from shutil import copytree
+from shutil import copy2, copytree, which
 from typing import IO
 
 from aural.deploy.standin.wire import HOST, exchange
@@ -61,7 +62,7 @@ class Container:
         self.port = free_port()
         self._log = self.log_path.open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            *self.command, env=self._variables(model), cwd=self.folder, stdout=self._log, stderr=self._log
+            *_leash(), *self.command, env=self._variables(model), cwd=self.folder, stdout=self._log, stderr=self._log
         )
         try:
             await asyncio.wait_for(self._until_ready(), self.startup_s)
@@ -130,14 +131,19 @@ class Container:
         return inherited | dict(self.environment) | ours
 
 
+@cache
+def _leash() -> tuple[str, ...]:
+    """A container must not outlive a stand-in that is killed; without util-linux it may."""
+    setpriv = which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
+
+
 def _link(source: str, target: str) -> str:
     """Weights are large; a hard link is as good as a copy where the file system has them."""
     try:
         os.link(source, target)
     except OSError:
-        import shutil
-
-        shutil.copy2(source, target)
+        copy2(source, target)
     return target
 
 

@@ -21,6 +21,8 @@ from aural.deploy.standin.fleet import Fleet
 from aural.deploy.standin.store import Store
 
 DEFAULT_STARTUP_S = 480.0
+INSTANCES = "instances"
+"""Folder of the containers' file systems and logs."""
 RUNNABLE = re.compile(r"(^|/)aural:|^jumpstart/")
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -117,21 +119,21 @@ class Control:
         config = self._one(self.configs, "endpoint configuration", asked["EndpointConfigName"])
         served = self.endpoints[name] = Served(name, dict(asked), "Creating")
         self._tag("endpoint", name, asked)
-        served.task = self._background(self._bring_up(served, config))
+        served.task = self._background(served, self._bring_up(served, config))
         return {"EndpointArn": arn_of("endpoint", name)}
 
     def update_endpoint(self, asked: Request) -> Answer:
         served = self._settled(asked["EndpointName"])
         config = self._one(self.configs, "endpoint configuration", asked["EndpointConfigName"])
         served.status = "Updating"
-        served.task = self._background(self._replace(served, asked["EndpointConfigName"], config))
+        served.task = self._background(served, self._replace(served, asked["EndpointConfigName"], config))
         return {"EndpointArn": arn_of("endpoint", served.name)}
 
     def scale_endpoint(self, asked: Request) -> Answer:
         served = self._settled(asked["EndpointName"])
         served.status = "Updating"
         wanted = asked["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"]
-        served.task = self._background(self._resize(served, wanted))
+        served.task = self._background(served, self._resize(served, wanted))
         return {"EndpointArn": arn_of("endpoint", served.name)}
 
     def describe_endpoint(self, asked: Request) -> Answer:
@@ -157,7 +159,7 @@ class Control:
             raise Refused(f"Cannot delete endpoint {served.name!r} with inference components on it.")
         served.status = "Deleting"
         before, served.task = served.task, None
-        served.task = self._background(self._take_down(self.endpoints, served, before))
+        served.task = self._background(served, self._take_down(self.endpoints, served, before))
         return {}
 
     def list_endpoints(self, asked: Request) -> Answer:
@@ -170,7 +172,7 @@ class Control:
         self._settled(asked["EndpointName"])
         self._one(self.models, "model", asked["Specification"]["ModelName"])
         served = self.components[name] = Served(name, dict(asked), "Creating")
-        served.task = self._background(self._bring_up_component(served, asked["RuntimeConfig"]["CopyCount"]))
+        served.task = self._background(served, self._bring_up_component(served, asked["RuntimeConfig"]["CopyCount"]))
         return {"InferenceComponentArn": arn_of("inference-component", name)}
 
     def describe_inference_component(self, asked: Request) -> Answer:
@@ -196,20 +198,20 @@ class Control:
         served = self._one(self.components, "inference component", asked["InferenceComponentName"])
         served.asked |= {"Specification": asked["Specification"]}
         served.status = "Updating"
-        served.task = self._background(self._replace_component(served))
+        served.task = self._background(served, self._replace_component(served))
         return {"InferenceComponentArn": arn_of("inference-component", served.name)}
 
     def scale_inference_component(self, asked: Request) -> Answer:
         served = self._one(self.components, "inference component", asked["InferenceComponentName"])
         served.status = "Updating"
-        served.task = self._background(self._resize(served, asked["DesiredRuntimeConfig"]["CopyCount"]))
+        served.task = self._background(served, self._resize(served, asked["DesiredRuntimeConfig"]["CopyCount"]))
         return {"InferenceComponentArn": arn_of("inference-component", served.name)}
 
     def delete_inference_component(self, asked: Request) -> Answer:
         served = self._one(self.components, "inference component", asked["InferenceComponentName"])
         served.status = "Deleting"
         before, served.task = served.task, None
-        served.task = self._background(self._take_down(self.components, served, before))
+        served.task = self._background(served, self._take_down(self.components, served, before))
         return {}
 
     def list_inference_components(self, asked: Request) -> Answer:
@@ -287,7 +289,7 @@ class Control:
         model = self.store.path(address) if address else None
         if model is not None and not model.exists():
             raise StartFailed(f"Could not find model data at {address}.")
-        folder = self.root / "instances" / f"{name}-{number}"
+        folder = self.root / INSTANCES / f"{name}-{number}"
         folder.mkdir(parents=True)
         return Container(folder, asked.get("Environment", {}), model, limit_s, self.command)
 
@@ -321,8 +323,15 @@ class Control:
             if part in name
         ]
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return asyncio.create_task(work)
+    def _background(self, served: Served, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(_guarded(served, work))
+
+
+async def _guarded(served: Served, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - whatever it was, the endpoint must not stay Creating for ever
+        served.status, served.reason = "Failed", f"{type(error).__name__}: {error}"
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:
