@@ -31,7 +31,7 @@ LAYERS = [
     {"settings"},
     {"assembly"},
     {"app", "logs"},
-    {"offline", "inspection", "simulation", "terminal"},
+    {"offline", "inspection", "pull", "simulation", "terminal"},
     {"cli"},
     {"scale"},
     {"__main__", "container"},

@@ -246,12 +246,24 @@ def _serve_flags(given: dict[str, Any]) -> list[str]:
     return ["--log-level", level, *known]
 
 
-@main.command()
-def models() -> None:
+@main.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
     """Show the models: what is here, what each can do, what would be downloaded."""
     from aural import inspection
 
-    inspection.show_models()
+    if context.invoked_subcommand is None:
+        inspection.show_models()
+
+
+@models.command()
+@click.argument("name")
+@click.option("--to", default="", help="Folder or s3://BUCKET/PREFIX to put the files into.")
+def pull(name: str, to: str) -> None:
+    """Fetch the weights of a model and print their digests."""
+    from aural.pull import pull
+
+    pull(name, to)
 
 
 @main.command()

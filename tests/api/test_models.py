@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api.wire import exchange, form, request, speech
-from tests.conftest import Server, serving
+from tests.api.wire import converse, exchange, form, request, speech
+from tests.conftest import Server, serving, wait_until
 
 ADMIN = "boss"
 
@@ -111,3 +112,42 @@ def test_sagemakers_multi_model_routes(behind_sagemaker: Server, tmp_path: Path)
     assert ask(server, "DELETE", "/models/one")[0] == 200
     assert ask(server, "DELETE", "/models/one")[0] == 404
     assert ask(server, "GET", "/models") == (200, {"models": []})
+
+
+@pytest.mark.slow
+def test_fifty_loads_and_unloads_under_traffic(managed: Server) -> None:
+    """Every request is answered with its own text, or told that there is no such model; nothing is left behind."""
+    front = psutil.Process(managed.process.pid)
+    told = {200: 0, 404: 0}
+
+    async def caller(number: int, over: asyncio.Event) -> None:
+        for turn in range(10**6):
+            if over.is_set():
+                return
+            text = f"{number} {turn}"
+            body, kind = form(speech(text), model=("fake", "guest")[turn % 2])
+            message = request("/v1/audio/transcriptions", body, Content_Type=kind, Connection="close")
+            reply = await converse(managed.url, message)
+            told[reply.status] += 1
+            assert reply.status == 404 or reply.json["text"] == text
+
+    async def manage(over: asyncio.Event) -> list[int]:
+        held = []
+        for _ in range(50):
+            assert (await asyncio.to_thread(ask, managed, "POST", "/v1/models/guest", {"model": "fake"}))[0] == 201
+            assert (await asyncio.to_thread(ask, managed, "DELETE", "/v1/models/guest"))[0] == 200
+            held.append(front.memory_info().rss)
+        over.set()
+        return held
+
+    async def together() -> list[int]:
+        over = asyncio.Event()
+        held, *_ = await asyncio.gather(manage(over), *(caller(number, over) for number in range(4)))
+        return held
+
+    before = front.num_fds(), len(front.children(recursive=True))
+    held = asyncio.run(together())
+    wait_until(lambda: front.num_fds() <= before[0] + 4, 30)
+    assert len(front.children(recursive=True)) == before[1]
+    assert held[-1] - held[9] < 16 * 2**20
+    assert told[200] > 100

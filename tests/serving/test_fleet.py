@@ -272,3 +272,5 @@ async def test_auto_takes_the_narrowest_that_fits():
         assert await chosen(understanding=True) == "german"
         with pytest.raises(UnsupportedParameter, match="language='fi'"):
             await chosen(language="fi")
+        await three.get("english").scheduler.stop()
+        assert await chosen(language="en") == "every"

@@ -135,6 +135,7 @@ def test_errors(beside: Server, order: str, status: int, code: str, part: str) -
     assert reply.json["text"] == "still here"
 
 
+@pytest.mark.slow
 def test_flat_errors_of_older_versions() -> None:
     with (
         upstream("--style", "0.10") as old,
@@ -189,7 +190,7 @@ def test_a_poison_clip_is_tried_twice_and_told(own: Server) -> None:
     assert reply.json["text"] == "still here"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL])
 def test_it_ends_with_the_server(tmp_path: Path, number: int) -> None:
     with serving("--model", "voxtral-mini-3b", **installed(tmp_path)) as server:
         child = psutil.Process(pid(server))

@@ -99,8 +99,14 @@ class Card:
         Voxtral, vLLM fetches them. Raises LoadFailed."""
         if self.family not in HUB_FILES or self.family == "voxtral":
             return self.folder
-        folder = self.folder or _embedded_folder(self.name) or _cached(self)
-        return folder or _download(self)
+        return self.pull()
+
+    def pull(self) -> Path | None:
+        """The folder of the weights, downloaded first when they are not here, those of Voxtral too; None when there are
+        none. Raises LoadFailed."""
+        if self.family not in HUB_FILES or self.upstream:
+            return self.folder
+        return self.folder or _embedded_folder(self.name) or _cached(self) or _download(self)
 
 
 FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import wave
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,8 +72,10 @@ class Voxtral:
 
     def client(self) -> httpx.AsyncClient:
         """Connections to vLLM. The caller sets the deadline of each answer, and closes it."""
+        key = os.environ.get("VLLM_API_KEY")  # vLLM's own name for it, so one that is started here has the same
         return httpx.AsyncClient(
             base_url=self.url,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             verify=self.url.startswith("https"),

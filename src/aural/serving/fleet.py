@@ -124,9 +124,9 @@ class Fleet:
             raise
 
     def _chosen(self, options: Options, understanding: bool) -> Model:
-        """The narrowest model that honours the options: a specialist of the language that was named; without one,
-        whoever tells most languages apart."""
-        fit: list[tuple[int, Model]] = []
+        """The narrowest model that honours the options, of those that are well: a specialist of the language that was
+        named; without one, whoever tells most languages apart."""
+        fit: list[tuple[tuple[bool, int], Model]] = []
         refusals: list[AuralError] = []
         for model in self.models:
             can = model.capabilities
@@ -140,7 +140,7 @@ class Fleet:
             except UnsupportedParameter as refusal:
                 refusals.append(refusal)
             else:
-                fit.append((_breadth(can, options), model))
+                fit.append(((not self._is_well(model), _breadth(can, options)), model))
         if not fit:
             raise next((one for one in refusals if isinstance(one, UnsupportedParameter)), None) or (
                 refusals[0] if refusals else UnknownModel(AUTO, self.names)

@@ -149,6 +149,10 @@ class Vllm(Replica):
             if not await link.is_well():
                 self._lose(link)
             raise WorkerGone from error
+        except WorkerGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - as in a worker: whatever it is, it belongs to this clip
+            return Mishap(f"{type(error).__name__}: {error}")
 
     def _lose(self, link: _Link) -> None:
         """Give it nothing more, and have it looked after."""
@@ -235,15 +239,21 @@ class Vllm(Replica):
         assert link is not None
         gone = asyncio.ensure_future(link.guardian.wait() if link.guardian else asyncio.Event().wait())
         try:
-            while not gone.done():
-                doubt = asyncio.ensure_future(self._doubt.wait())
-                await asyncio.wait([gone, doubt], timeout=HEALTH_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-                doubt.cancel()
-                self._doubt.clear()
+            while True:
+                await self._doubt_or(gone)
                 if gone.done() or not await link.is_well() or not await self._hears(link):
                     return
         finally:
             gone.cancel()
+
+    async def _doubt_or(self, gone: asyncio.Future[Any]) -> None:
+        """Returns when vLLM is gone or in doubt, or when it is time to ask."""
+        doubt = asyncio.ensure_future(self._doubt.wait())
+        try:
+            await asyncio.wait([gone, doubt], timeout=HEALTH_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            doubt.cancel()
+        self._doubt.clear()
 
     async def _hears(self, link: _Link) -> bool:
         """Ask for a canary's transcript after a stall, and when nobody has asked for long."""
