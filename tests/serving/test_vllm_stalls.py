@@ -21,7 +21,6 @@ from aural.serving.vllm import Vllm
 from tests.serving.loop import heard, in_loop, until
 from tests.standin.fixtures import upstream
 
-
 pytestmark = pytest.mark.slow
 
 
