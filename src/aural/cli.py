@@ -12,6 +12,7 @@ import click
 
 from aural import __version__
 from aural.bench.commands import bench
+from aural.bench.recommend_command import recommend
 from aural.deploy.commands import deploy
 from aural.errors import AuralError, SettingsError
 
@@ -278,6 +279,7 @@ def doctor(**given: Any) -> None:
 
 
 main.add_command(bench)
+main.add_command(recommend)
 
 
 def _settings(given: dict[str, Any]) -> Any:

@@ -24,6 +24,7 @@ from aural.bench.clips import RATE, Item, Pcm16
 from aural.bench.scoring import UNSPACED
 
 FRAME_S = 0.05
+SCREEN_S = 1 / 60
 LEVEL_FRAME_S = 0.02
 QUIET_DB = 35.0
 """Frames so far below the loudest of an utterance are pauses."""
@@ -166,11 +167,15 @@ def measure(said: Sequence[Said], text: str, shown: Sequence[Shown], language: s
 
 
 def _histories(shown: Sequence[Shown]) -> dict[str, list[Shown]]:
-    """What was shown of each utterance, in order; empty drafts before the first word are nothing."""
+    """What was shown of each utterance, in order; empty drafts before the first word are nothing, and so is what no
+    screen could show before the next came."""
     histories: dict[str, list[Shown]] = {}
     for one in sorted(shown, key=lambda one: one.at_s):
         if one.text.strip() or one.item in histories or one.kind != "text":
-            histories.setdefault(one.item, []).append(one)
+            history = histories.setdefault(one.item, [])
+            if history and one.at_s - history[-1].at_s < SCREEN_S:
+                history.pop()
+            history.append(one)
     return histories
 
 
