@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import orjson
+
 from aural.bench.http import Ask, RequestFailed
 from aural.bench.targets import Target
 from aural.errors import BenchError
@@ -102,7 +104,7 @@ def _riva(item: Item, wish: Wish) -> tuple[bytes, str]:
 
 
 def _json(document: dict[str, Any]) -> tuple[bytes, str]:
-    return json.dumps(document).encode(), JSON
+    return orjson.dumps(document), JSON
 
 
 def _named(wish: Wish) -> dict[str, str]:
