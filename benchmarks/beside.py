@@ -23,12 +23,13 @@ if __name__ == "__main__":
 from aural.bench.clips import find_audio  # noqa: E402
 from aural.engines import catalog  # noqa: E402
 from benchmarks.arms import ALL  # noqa: E402
-from benchmarks.arms.base import ServerArm, Setup, free_port, spawned, wait_until_ready  # noqa: E402
+from benchmarks.arms.base import ServerArm, Setup, spawned, wait_until_ready  # noqa: E402
 
 ARMS = {
-    "aural": ("aural", {}),
-    "article": ("the article's design", {"threads": 2, "search": "greedy"}),
+    "aural": ("aural", {}, 18_480),
+    "article": ("the article's design", {"threads": 2, "search": "greedy"}, 18_481),
 }
+"""Label, settings, and port: the same every time, so that a run that was interrupted finds its target again."""
 PROTOCOL = "invocations-parakeet"
 """Base64 in JSON; the model behind it is Whisper in both."""
 
@@ -66,8 +67,7 @@ def measure(name: str, setup: Setup, audio: Path, options: argparse.Namespace) -
     """Start one of the two, ask it, end it. A run that was begun goes on."""
     arm = ALL[name]
     assert isinstance(arm, ServerArm)
-    label, variant = ARMS[name]
-    port = free_port()
+    label, variant, port = ARMS[name]
     log = setup.scratch / f"{name}.log"
     with spawned(arm.command(setup, variant, port), arm.env(variant), log) as child:
         wait_until_ready(child, port, arm.health, log)
