@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aural.engines.base import ModelSpec
-from aural.engines.catalog import FITTED_WINDOWS, Card, find
+from aural.engines.catalog import Card, find
 from aural.engines.vllm_arguments import VOXTRAL, command_line, read_properties
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
@@ -146,5 +146,5 @@ def _compute_type(asked: ModelSettings, card: Card, placement: Placement) -> str
 
 def _fitted(asked: ModelSettings, card: Card) -> bool:
     if asked.fitted_windows == "auto":
-        return card.name in FITTED_WINDOWS
+        return card.fits_windows
     return asked.fitted_windows == "on"

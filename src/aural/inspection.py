@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aural.assembly import VLLM_FAMILY, model_specs, vllm_specs
-from aural.engines.catalog import DEFAULT_MODEL, FITTED_WINDOWS, Card, find, known, weights
+from aural.engines.catalog import DEFAULT_MODEL, Card, find, known, weights
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
@@ -146,7 +146,7 @@ def _check_digest(table: Table, card: Card, folder: Path | None) -> bool:
 def _fitted_words(fitted: bool, card: Card) -> str:
     if fitted:
         return "on: the encoder hears the clip, not 30 s"
-    return "off" if card.name in FITTED_WINDOWS else "off: not shown to keep this model's text"
+    return "off" if card.fits_windows else "off: not shown to keep this model's text"
 
 
 def _version(name: str) -> str:

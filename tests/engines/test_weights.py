@@ -31,6 +31,12 @@ def test_packaged_weights_are_systrans(name: str) -> None:
     assert digest(folder / "model.bin") == catalog.SHA256[name]
 
 
+def test_another_name_changes_nothing_but_the_name(tiny: Path) -> None:
+    card = catalog.find("english=whisper-tiny.en")
+    assert (card.name, card.is_here, card.fetch(), card.fits_windows) == ("english", True, tiny, True)
+    assert card.sha256 == catalog.SHA256["whisper-tiny.en"]
+
+
 def test_another_digest_is_refused_with_both_named(tiny: Path) -> None:
     with pytest.raises(LoadFailed) as caught:
         load(spec(tiny, sha256="0" * 64))

@@ -12,10 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aural.assembly import build_fleet
+from aural.errors import SettingsError
+from aural.metrics import Metrics
+from aural.settings import Settings
 from tests.api.wire import Reply, converse, form, request, speech
 from tests.conftest import Server, serving, wait_until
 from tests.standin.fixtures import Upstream, free_port, installed, upstream
-from tests.test_cli import aural, complaint
+from tests.test_cli import aural
 
 LIMIT_S = 60
 
@@ -145,6 +149,7 @@ def test_flat_errors_of_older_versions() -> None:
         assert "vLLM answered 400: This model's maximum context length" in reply.error["message"]
 
 
+@pytest.mark.slow
 def test_an_upstream_that_goes_and_comes_back() -> None:
     port = free_port()
     with upstream(port=port) as first, serving("--model", "fake", "--model", f"voxtral-mini-3b={first.url}") as server:
@@ -201,10 +206,17 @@ def test_it_ends_with_the_server(tmp_path: Path, number: int) -> None:
 
 
 def test_what_cannot_start(tmp_path: Path) -> None:
-    (tmp_path / "aural.toml").write_text('[[models]]\nmodel = "voxtral-mini-3b"\nvllm = { max_modle_len = 1 }\n')
-    assert "'max_modle_len'" in complaint(aural("serve", "--port", "0", "--config", tmp_path / "aural.toml"))
-    assert "expected a Voxtral for --upstream" in complaint(
-        aural("serve", "--port", "0", "--model", "fake", "--upstream", "http://127.0.0.1:9")
-    )
+    """No vLLM, and one that is too old for an argument."""
     done = aural("serve", "--port", "0", "--model", "voxtral-mini-3b")
     assert (done.returncode, done.stderr.splitlines()[-1][:32]) == (1, "Error: expected vLLM for Voxtral")
+    (tmp_path / "aural.toml").write_text('[[models]]\nmodel = "voxtral-mini-3b"\nvllm = { quantization = "fp8" }\n')
+    done = aural("serve", "--port", "0", "--config", tmp_path / "aural.toml", **installed(tmp_path))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "Error: voxtral-mini-3b: vLLM refuses its arguments; its own log says which",
+    )
+
+
+def test_an_upstream_wants_a_voxtral() -> None:
+    with pytest.raises(SettingsError, match="expected a Voxtral for --upstream"):
+        build_fleet(Settings.of({"models": ["fake"], "upstream": "http://127.0.0.1:9"}), Metrics())

@@ -75,10 +75,17 @@ class Card:
     """Given by the user, or found in an installed package."""
     upstream: str = ""
     """URL of a vLLM that already serves it."""
+    listed: str = ""
+    """Its name in the catalog, whatever name it is served under."""
 
     @property
     def sha256(self) -> str | None:
-        return SHA256.get(self.name) if self.repository else None
+        return SHA256.get(self.listed)
+
+    @property
+    def fits_windows(self) -> bool:
+        """Whether fitted windows were shown to keep its text."""
+        return bool({self.name, self.listed} & FITTED_WINDOWS)
 
     @property
     def source(self) -> str:
@@ -87,12 +94,12 @@ class Card:
             return "none needed"
         if self.folder or self.upstream:
             return self.upstream or str(self.folder)
-        return f"package {EMBEDDED[self.name]}" if _is_embedded(self.name) else f"would download {self.repository}"
+        return f"package {EMBEDDED[self.listed]}" if _is_embedded(self.listed) else f"would download {self.repository}"
 
     @property
     def is_here(self) -> bool:
         given = self.source == "none needed" or self.folder is not None or bool(self.upstream)
-        return given or _is_embedded(self.name) or _cached(self) is not None
+        return given or _is_embedded(self.listed) or _cached(self) is not None
 
     def fetch(self) -> Path | None:
         """The folder of the weights, downloaded first when they are not here; None where there are none or, as for
@@ -106,7 +113,7 @@ class Card:
         none. Raises LoadFailed."""
         if self.family not in HUB_FILES or self.upstream:
             return self.folder
-        return self.folder or _embedded_folder(self.name) or _cached(self) or _download(self)
+        return self.folder or _embedded_folder(self.listed) or _cached(self) or _download(self)
 
 
 FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -128,7 +135,11 @@ def find(name: str) -> Card:
 def known() -> list[Card]:
     """Every model that can be asked for by a name alone."""
     families = {"whisper": WHISPER_REPOSITORIES, "parakeet": PARAKEET_REPOSITORIES, "voxtral": VOXTRAL_REPOSITORIES}
-    return [Card(name, family, repository) for family, names in families.items() for name, repository in names.items()]
+    return [
+        Card(name, family, repository, listed=name)
+        for family, names in families.items()
+        for name, repository in names.items()
+    ]
 
 
 def _find(source: str) -> Card:
@@ -198,5 +209,5 @@ def _download(card: Card) -> Path:
     try:
         return Path(snapshot_download(repository, allow_patterns=HUB_FILES[card.family]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        hint = " (pip install 'aural[embedded]' brings it)" if card.name in EMBEDDED else ""
+        hint = " (pip install 'aural[embedded]' brings it)" if card.listed in EMBEDDED else ""
         raise LoadFailed(f"{card.name}: {repository} could not be downloaded{hint}: {error}") from error

@@ -239,7 +239,7 @@ class Scheduler(Door):
         return sum(replica.state is state for replica in self.replicas)
 
     def _note_busy(self) -> None:
-        busy, ready = sum(replica.busy for replica in self.replicas), self._count(State.READY)
+        busy, ready = sum(replica.load for replica in self.replicas), self._count(State.READY)
         self._busy.set(busy / ready if ready else 0.0, time.monotonic())
 
     def _note(self, jobs: list[Job]) -> None:

@@ -127,6 +127,11 @@ class Replica:
         """Batches that it would take now."""
         return int(self.is_free)
 
+    @property
+    def load(self) -> float:
+        """Share of its places that are taken, from 0 to 1."""
+        return float(self.busy)
+
     def take(self) -> None:
         """Keep a place for a batch, until `hear` has heard it."""
         self.busy = True

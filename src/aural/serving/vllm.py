@@ -42,6 +42,8 @@ CANARY_EVERY_S = 60.0
 GRACE_S = 10.0
 """Clips wait so long for a vLLM that is gone; then they are refused until it is back."""
 END_S = 8.0
+WRONG_ARGUMENTS = b"ended 2\n"
+"""What the guardian says of a command whose arguments nobody understands: trying again would not help."""
 TRANSCRIBE_RTFX = 1.0
 """Assumed before anything was heard."""
 
@@ -102,6 +104,10 @@ class Vllm(Replica):
     @property
     def is_free(self) -> bool:
         return self.vacancies > 0
+
+    @property
+    def load(self) -> float:
+        return self._taken / self.spec.places
 
     @property
     def pid(self) -> int | None:
@@ -226,7 +232,9 @@ class Vllm(Replica):
 
     async def _until_well(self, link: _Link, began: float) -> None:
         while not await link.is_well():
-            if link.guardian and link.guardian.returncode is not None:
+            if link.guardian and link.reader and link.guardian.returncode is not None:
+                if await link.reader.read() == WRONG_ARGUMENTS:
+                    raise LoadFailed(f"{self.spec.name}: vLLM refuses its arguments; its own log says which")
                 raise OSError("vllm serve ended while loading; its own log says why")
             if self.capabilities and self.error is None and time.monotonic() - began > GRACE_S:
                 self.error = f"{self.spec.name}: {link.voxtral.url} does not answer"
