@@ -9,10 +9,13 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_asr
 import pytest
 from onnx_asr.preprocessors.numpy_preprocessor import NemoPreprocessorNumpy
 from onnx_asr.preprocessors.preprocessor import OnnxPreprocessor
+from onnxruntime.quantization import quantize_dynamic
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from aural.audio.decode import decode
 from aural.engines import base, catalog
@@ -22,10 +25,10 @@ from aural.engines.parakeet_decoder import Hypothesis, Network, decode_ctc, deco
 from aural.engines.parakeet_features import log_mel, stack
 from aural.engines.parakeet_text import Vocabulary, read_vocabulary, sentences, spell
 from aural.errors import LoadFailed, SettingsError
-from aural.types import SAMPLE_RATE, Options, Samples
+from aural.types import SAMPLE_RATE, Clip, Options, Samples
 from benchmarks.nemo_models import write_random
 from tests.conftest import DATA, recordings
-from tests.engines.ears import noise
+from tests.engines.ears import DIGITS, ears, noise
 
 KINDS = ("ctc", "rnnt", "tdt")
 CPU = ["CPUExecutionProvider"]
@@ -240,6 +243,41 @@ def test_the_files_of_a_compute_type(folders, tmp_path):
         engine(tmp_path, compute_type="float16")
 
 
+@pytest.mark.parametrize("compute_type", ["int8", "float16"])
+def test_other_number_types_hear_the_same(tmp_path, compute_type):
+    for name in ("vocab.txt", "config.json"):
+        (tmp_path / name).write_bytes((DIGITS / name).read_bytes())
+    for stem in ("encoder-model", "decoder_joint-model"):
+        if compute_type == "int8":
+            into = tmp_path / f"{stem}.int8.onnx"
+            quantize_dynamic(DIGITS / f"{stem}.onnx", into, op_types_to_quantize=["MatMul"])
+        else:
+            exact = ("LSTM", "Range", "Where")  # have no float16 kernels on a CPU, or are made of integers
+            half = convert_float_to_float16(onnx.load(DIGITS / f"{stem}.onnx"), op_block_list=exact)
+            onnx.save(half, tmp_path / f"{stem}.fp16.onnx")
+    small = engine(tmp_path, compute_type=compute_type)
+    known = ears("parakeet-digits")
+    for samples, text in zip(known.sentences, known.texts, strict=True):
+        [heard] = small.transcribe([Clip(samples)])
+        assert "".join(segment.text for segment in heard.segments).strip() == text
+
+
+def test_speech_is_heard_as_onnx_asr_hears_it(clips):
+    theirs = onnx_asr.load_model("nemo-conformer-tdt", DIGITS, providers=CPU).with_timestamps()
+    spoken = [*ears("parakeet-digits").sentences, decode(clips["LJ001-0002"].bytes, limit_s=60).samples]
+    ours = engine(DIGITS)
+    for heard, other in zip(ours._hear(spoken), theirs.recognize(spoken), strict=True):
+        assert (text_of(ours, heard), len(heard.tokens)) == (other.text, len(other.tokens))
+        np.testing.assert_allclose(heard.starts * FRAME_S, other.timestamps)
+
+
+def test_a_person_is_heard(shared_clips):
+    said = [clip for clip in shared_clips if clip.text.lower() == "one two three"]
+    assert said
+    for heard in engine(DIGITS).transcribe([Clip(decode(clip.bytes, limit_s=60).samples) for clip in said]):
+        assert "".join(segment.text for segment in heard.segments).strip() == "one two three"
+
+
 @pytest.mark.parametrize(("compute_type", "provider"), [("auto", "CUDA"), ("tensorrt", "Tensorrt")])
 def test_a_gpu_that_is_not_there(folders, compute_type, provider, monkeypatch, tmp_path):
     monkeypatch.setenv("AURAL_CACHE", str(tmp_path))
@@ -284,8 +322,10 @@ def test_names_and_folders(folders, tmp_path):
     assert (named.name, named.family, named.folder) == ("parakeet-tdt-0.6b-v2", "parakeet", folders["tdt"])
     assert catalog.find(str(folders["ctc"])).family == "parakeet"
     assert catalog.find("someone/parakeet-other-onnx").family == "parakeet"
+    for name in ("vocab.txt", "decoder_joint-model.onnx"):
+        (tmp_path / name).write_bytes((folders["tdt"] / name).read_bytes())
     with pytest.raises(SettingsError, match=r"vocab\.txt"):
-        catalog.find(str(tmp_path))
+        catalog.find(str(tmp_path))  # its encoder is missing
 
 
 def test_what_it_cannot_do_is_refused(folders):

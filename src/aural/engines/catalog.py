@@ -50,8 +50,6 @@ VOXTRAL_REPOSITORIES = {
 """Mistral's own, which vLLM fetches and loads."""
 VOXTRAL_FILES = ("params.json", "tekken.json", PROPERTIES)
 """A folder with one of these is vLLM's to load."""
-NEMO_FILES = ("vocab.txt", "*model*.onnx")
-"""Patterns that a folder of a NeMo export matches."""
 
 SHA256 = {
     "whisper-tiny.en": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
@@ -155,7 +153,7 @@ def _find(source: str) -> Card:
     folder = Path(source).expanduser()
     if (folder / "model.bin").is_file():
         return Card(folder.resolve().name, "whisper", folder=folder.resolve())
-    if all(any(folder.glob(pattern)) for pattern in NEMO_FILES):
+    if _has_nemo_files(folder):
         return Card(folder.resolve().name, "parakeet", folder=folder.resolve())
     if any((folder / name).is_file() for name in VOXTRAL_FILES):
         return Card(folder.resolve().name, "voxtral", folder=folder.resolve())
@@ -190,7 +188,14 @@ def _cached(card: Card) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(card.repository, WEIGHTS[card.family]) if card.repository else None
-    return Path(found).parent if isinstance(found, str) else None
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and (card.family != "parakeet" or _has_nemo_files(folder)) else None
+
+
+def _has_nemo_files(folder: Path) -> bool:
+    """Whether a folder has a NeMo export, a transducer's both networks; a download that was broken off may not."""
+    encoder, joint = (any(folder.glob(f"{stem}-model*.onnx")) for stem in ("encoder", "decoder_joint"))
+    return (folder / "vocab.txt").is_file() and ((encoder and joint) or any(folder.glob("model*.onnx")))
 
 
 def weights(folder: Path) -> list[Path]:

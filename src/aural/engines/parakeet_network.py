@@ -65,11 +65,6 @@ def read_config(path: Path) -> Config:
         raise LoadFailed(f"{path}: expected a JSON object with the model's sizes: {error}") from error
 
 
-def holds_model(folder: Path) -> bool:
-    """Whether a folder has the files of a NeMo export."""
-    return (folder / "vocab.txt").is_file() and any(_found(folder, suffix) for suffix in SUFFIXES.values())
-
-
 def weights_files(spec: ModelSpec) -> dict[str, Path]:
     """`model`, or `encoder` and `decoder_joint`, of the compute type asked for; `auto` takes the best there is for the
     device. Raises LoadFailed."""
