@@ -100,9 +100,9 @@ def main() -> None:
             for arm in ARMS if round_ % 2 == 0 else reversed(ARMS):
                 console.print(f"round {round_ + 1} of {options.rounds}: {arm.name}")
                 measure(arm, seen[arm], bodies, options, Path(scratch))
+    show(seen, console)
     runs = [measured(arm, seen[arm], workload) for arm in ARMS]
     (out / "scale.json").write_text(json.dumps({"runs": [asdict(run) for run in runs]}, indent=2) + "\n")
-    show(seen, console)
     console.print(f"The record is {out / 'scale.json'}")
 
 
@@ -164,7 +164,6 @@ def running(arm: Arm, config: Path, log: Path) -> Iterator[int]:
     surroundings = os.environ | {
         "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         "RAY_DEDUP_LOGS": "0",
-        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     }
     with log.open("w") as sink:
         process = subprocess.Popen(arm.command(config, port), env=surroundings, cwd=ROOT, stdout=sink, stderr=sink)

@@ -18,8 +18,8 @@ CPUS = 16
 
 def main(config: str, port: int) -> None:
     over = Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
     ray.init(num_cpus=CPUS, include_dashboard=False, object_store_memory=MEMORY_BYTES, log_to_driver=True)
+    signal.signal(signal.SIGTERM, lambda *_: over.set())  # after Ray, which sets its own
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     serve.run(scale.app({"config": config}), name="aural", route_prefix="/")
     over.wait()
