@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from aural.errors import SettingsError
 from aural.simulation import against, plot, studies
-from aural.simulation.command import MEASURED, batches, simulate
+from aural.simulation.command import batches, simulate
 from aural.simulation.costs import Costs
+from aural.simulation.report import MEASURED
 from tests.simulation.test_costs import TRUE
 from tests.simulation.test_costs import batches as drawn
 

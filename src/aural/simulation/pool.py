@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from aural.serving.policy import Policy, Priority, Waiting, plan
+from aural.serving.policy import NOBODY, Policy, Priority, Returning, Waiting, plan
+from aural.serving.scheduler import RETURN_WITHIN
 from aural.simulation.costs import Costs
 from aural.types import SAMPLE_RATE
 
@@ -63,6 +64,7 @@ class Pod:
     busy_s: float = 0.0
     """Worker seconds spent hearing."""
     _free: int = field(init=False)
+    _returning: Returning = NOBODY
     _jobs: dict[int, tuple[Job, Waiting]] = field(default_factory=dict)
     _running: dict[int, list[Job]] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=itertools.count)
@@ -89,7 +91,8 @@ class Pod:
     def _dispatch(self) -> None:
         if not (self._free and self._jobs and self.alive):
             return
-        decision = plan([waiting for _, waiting in self._jobs.values()], self._free, self.policy, self.clock.now)
+        waiting = [waiting for _, waiting in self._jobs.values()]
+        decision = plan(waiting, self._free, self.policy, self.clock.now, self._returning)
         for ids in decision.batches:
             self._start([self._jobs.pop(id_)[0] for id_ in ids])
         if decision.wake_at is not None:
@@ -102,13 +105,15 @@ class Pod:
         self.busy_s += took_s
         number = next(self._ids)
         self._running[number] = batch
-        self.clock.at(self.clock.now + took_s, lambda: self._end(number))
+        self.clock.at(self.clock.now + took_s, lambda: self._end(number, took_s))
 
-    def _end(self, number: int) -> None:
+    def _end(self, number: int, took_s: float) -> None:
         batch = self._running.pop(number, None)
         if batch is None:  # the pod died meanwhile
             return
         self._free += 1
+        now, files = self.clock.now, sum(job.priority is Priority.FILE for job in batch)
+        self._returning = Returning(files, now, now + RETURN_WITHIN * took_s)
         for job in batch:
             self.load_s -= job.clip_s
             job.done(True)
