@@ -164,6 +164,7 @@ def running(arm: Arm, config: Path, log: Path) -> Iterator[int]:
     surroundings = os.environ | {
         "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         "RAY_DEDUP_LOGS": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for staying on the loopback address
     }
     with log.open("w") as sink:
         process = subprocess.Popen(arm.command(config, port), env=surroundings, cwd=ROOT, stdout=sink, stderr=sink)

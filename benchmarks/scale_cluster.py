@@ -18,7 +18,12 @@ CPUS = 16
 
 def main(config: str, port: int) -> None:
     over = Event()
-    ray.init(num_cpus=CPUS, include_dashboard=False, object_store_memory=MEMORY_BYTES, log_to_driver=True)
+    ray.init(
+        address="local",  # not one that happens to run here
+        num_cpus=CPUS,
+        include_dashboard=False,
+        object_store_memory=MEMORY_BYTES,
+    )
     signal.signal(signal.SIGTERM, lambda *_: over.set())  # after Ray, which sets its own
     serve.start(proxy_location="HeadOnly", http_options={"host": "127.0.0.1", "port": port})
     serve.run(scale.app({"config": config}), name="aural", route_prefix="/")

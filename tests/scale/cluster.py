@@ -1,5 +1,5 @@
-"""A Ray cluster of two machines on the loopback address, in a process of its own: `python -m tests.scale.cluster FILE`
-runs the Serve file on it. Orders come by standard input, a line each; the answers are JSON lines.
+"""A Ray cluster of two machines on the loopback address, in a process of its own: `python -m tests.scale.cluster FILE
+METRICS_PORT` runs the Serve file on it. Orders come by standard input, a line each; the answers are JSON lines.
 
 `status` counts running replicas, `lose` kills the second machine without warning, `gain` starts another one.
 """
@@ -22,11 +22,11 @@ from ray.serve.schema import ServeDeploySchema
 MACHINE = {"num_cpus": 6, "object_store_memory": 200 * 2**20}
 
 
-def main(path: str) -> None:
+def main(path: str, metrics_port: int) -> None:
     config = yaml.safe_load(Path(path).read_text())
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):
-        cluster = Cluster(initialize_head=True, head_node_args=MACHINE)
+        cluster = Cluster(initialize_head=True, head_node_args=MACHINE | {"metrics_export_port": metrics_port})
         second = cluster.add_node(**MACHINE)
         ray.init(address=cluster.address, log_to_driver=True)
         client = serve_start(
@@ -56,4 +56,4 @@ def counts() -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class Cluster(Server):
     """A server that is a cluster."""
 
     process: subprocess.Popen[bytes]
+    metrics_port: int = 0
 
     def tell(self, order: str) -> dict[str, int]:
         """Give an order; returns the running replicas of each deployment."""
@@ -49,8 +51,9 @@ class Cluster(Server):
 
     def hear(self) -> dict[str, int]:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the cluster ended"
+        ready, _, _ = select.select([self.process.stdout], [], [], START_S)
+        line = self.process.stdout.readline() if ready else b""
+        assert line, "the cluster ended, or did not start"
         return json.loads(line)
 
 
@@ -58,16 +61,15 @@ class Cluster(Server):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "aural.toml").write_text(CONFIG)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, metrics_port = free_port(), free_port()
     (folder / "serve.yaml").write_text(yaml.safe_dump(serve_file(folder / "aural.toml", port)))
-    command = [sys.executable, "-m", "tests.scale.cluster", str(folder / "serve.yaml")]
+    command = [sys.executable, "-m", "tests.scale.cluster", str(folder / "serve.yaml"), str(metrics_port)]
     surroundings = os.environ | {
         "PYTHONPATH": f"{Path(aural.__file__).parents[1]}{os.pathsep}{ROOT}",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "aural.scale.proxy:middlewares",
         "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "0.5",
         "RAY_SERVE_PROXY_PREFER_LOCAL_NODE_ROUTING": "0",  # so that callers reach the ingress of either machine
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's switch for staying on the loopback address
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DEDUP_LOGS": "1",
     }
@@ -78,6 +80,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         ) as process,
     ):
         server = Cluster(f"http://127.0.0.1:{port}", process)
+        server.metrics_port = metrics_port
         try:
             server.hear()
             wait_until(lambda: _pings(server), START_S)
@@ -89,6 +92,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def serve_file(config: Path, port: int) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -67,6 +69,16 @@ def test_many_callers_over_two_models_get_their_own_texts(cluster: Cluster, clip
 
     with ThreadPoolExecutor(CALLERS) as pool:
         assert all(pool.map(call, range(5 * CALLERS)))
+
+
+def test_metrics_of_every_replica_go_out_through_ray(cluster: Cluster) -> None:
+    def exported() -> set[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{cluster.metrics_port}/metrics") as response:
+            lines = response.read().decode().splitlines()
+        wanted = ("ray_aural_engine_seconds_total{", "ray_aural_requests_total{")
+        return {re.search('deployment="([^"]+)"', line)[1] for line in lines if line.startswith(wanted)}  # type: ignore[index]
+
+    wait_until(lambda: {"ingress", "steady"} <= exported(), SETTLE_S)
 
 
 def test_replicas_follow_the_audio_in_flight_and_no_request_is_lost(cluster: Cluster) -> None:

@@ -18,6 +18,7 @@ from aural.app import MOST_DECODERS, build_app, build_service
 from aural.errors import LoadFailed, Overloaded, SettingsError
 from aural.metrics import Metrics
 from aural.scale.door import RemoteDoor
+from aural.scale.export import Export
 from aural.scale.wire import Census, Description, Outcome, ReplicaLost
 from aural.serving.door import Limits
 from aural.serving.fleet import Fleet
@@ -48,6 +49,7 @@ class Ingress:
         )
         self._service = build_service(settings, self._fleet, metrics)
         self._starting = asyncio.create_task(self._fleet.start())
+        self._export = Export(metrics.registry)
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return build_app(self._settings, self._service)
@@ -55,6 +57,7 @@ class Ingress:
     async def __del__(self) -> None:
         """Awaited by Ray after the last request was answered."""
         if hasattr(self, "_fleet"):
+            self._export.stop()
             self._starting.cancel()
             await self._fleet.stop()
 

@@ -12,6 +12,7 @@ from aural import assembly, logs
 from aural.errors import AuralError, EngineFailed
 from aural.metrics import Metrics
 from aural.scale.autoscale import IN_FLIGHT
+from aural.scale.export import Export
 from aural.scale.wire import Description, Outcome
 from aural.serving.policy import Priority
 from aural.serving.scheduler import Scheduler
@@ -36,6 +37,7 @@ class ModelReplica:
         door = self._model.tenure.transcriber.scheduler
         assert isinstance(door, Scheduler)
         self._door = door
+        self._export = Export(self._metrics.registry)
 
     async def hear(self, clip: Clip, priority: Priority, ahead_samples: int) -> Outcome:
         """See `aural.scale.wire.Remote`. The first clip of a file is refused when it would wait too long."""
@@ -60,6 +62,8 @@ class ModelReplica:
 
     async def __del__(self) -> None:
         """Awaited by Ray after the last call was answered."""
+        if hasattr(self, "_export"):
+            self._export.stop()
         if hasattr(self, "_model"):
             await self._model.end()
 
