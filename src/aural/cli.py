@@ -15,6 +15,7 @@ from aural.bench.commands import bench
 from aural.bench.recommend_command import recommend
 from aural.deploy.commands import deploy
 from aural.errors import AuralError, SettingsError
+from aural.simulation.command import batches, simulate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -278,6 +279,8 @@ def doctor(**given: Any) -> None:
         sys.exit(1)
 
 
+bench.add_command(batches)
+bench.add_command(simulate)
 main.add_command(bench)
 main.add_command(recommend)
 

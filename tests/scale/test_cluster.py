@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 CALLERS = 20
 SETTLE_S = 120
+PAUSE_S = 1.0
+"""Between two sentences of a speaker, who leaves the cores to others meanwhile."""
 
 
 def ask(cluster: Cluster, text: str, model: str = "steady", pause_s: float = 0.0) -> tuple[int, dict[str, Any]]:
@@ -137,6 +139,7 @@ class Talk:
                 await send(connection, self._sentences[len(self.finals) % 2])
                 await connection.input_audio_buffer.commit()
                 self.finals.append((await until(connection, COMPLETED))[-1].transcript)
+                await asyncio.sleep(PAUSE_S)
 
 
 def talking_ingresses(cluster: Cluster) -> set[float]:
