@@ -20,6 +20,7 @@ from tests.conftest import Server, wait_until
 
 CONFIG = """
 max_wait_s = 60
+max_streams = 50
 log_level = "warning"
 [[models]]
 name = "steady"

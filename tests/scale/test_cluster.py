@@ -175,7 +175,7 @@ def test_a_lost_machine_costs_no_answer_and_no_final(cluster: Cluster, clips: di
             while len(talking_ingresses(cluster)) < 2 and len(talks) < CALLERS:
                 talks.append(Talk(cluster, sentences))
                 busy.append(pool.submit(asyncio.run, talks[-1].run()))
-                wait_until(lambda: bool(talks[-1].finals), SETTLE_S)
+                wait_until(lambda: bool(talks[-1].finals) or busy[-1].done(), SETTLE_S)
             busy += [pool.submit(call, number) for number in range(CALLERS)]
             wait_until(lambda: statuses["200"] > CALLERS, SETTLE_S)
             cluster.tell("lose")
