@@ -67,7 +67,8 @@ def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
     if card.family == VLLM_FAMILY:
         card = replace(card, upstream=card.upstream or asked.upstream)
     prepare = partial(_prepared, settings, asked, card, metrics)
-    return Model(card.name, prepare, source=card.source, idle_s=asked.idle_s)
+    starts_last = card.family == VLLM_FAMILY and not card.upstream
+    return Model(card.name, prepare, source=card.source, idle_s=asked.idle_s, starts_last=starts_last)
 
 
 def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:

@@ -68,6 +68,19 @@ def test_loaded_used_and_unloaded(managed: Server) -> None:
     assert heard(managed, "auto") == (200, "hello")
 
 
+def test_let_go_when_idle_and_loaded_again_on_demand(managed: Server) -> None:
+    def state() -> tuple[str, str]:
+        health = next(one["state"] for one in managed.health()["models"] if one["name"] == "sleepy")
+        return health, json.loads(managed.get("/v1/models/sleepy")[1])["state"]
+
+    assert ask(managed, "POST", "/v1/models/sleepy", {"model": "fake", "idle_s": 0.1})[0] == 201
+    wait_until(lambda: state() == ("unloaded", "unloaded"), 60)
+    assert managed.get("/ping")[0] == 200
+    assert json.loads(managed.get("/v1/models/sleepy")[1])["capabilities"]["languages"] == ["en"]
+    assert heard(managed, "sleepy") == (200, "hello")
+    assert ask(managed, "DELETE", "/v1/models/sleepy")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("name", "table", "status", "part"),
     [

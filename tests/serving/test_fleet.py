@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -92,6 +92,23 @@ async def test_does_not_start_when_one_model_cannot():
     with pytest.raises(LoadFailed, match="bad: expected a folder of weights"):
         await two.start()
     await two.stop()
+
+
+@in_loop
+async def test_one_that_takes_what_is_left_starts_last():
+    two = fleet(("left", "fake"), ("first", "fake"))
+    order: list[str] = []
+    for model in two.models:
+        model.prepare = partial(_noted, order, model.name, model.prepare)
+    two.model("left").starts_last = True
+    await two.start()
+    assert order == ["first", "left"]
+    await two.stop()
+
+
+def _noted(order: list[str], name: str, prepare: Callable[[], Prepared]) -> Prepared:
+    order.append(name)
+    return prepare()
 
 
 @in_loop

@@ -237,7 +237,8 @@ class Fleet:
             raise Draining
         self._is_starting = True
         try:
-            await asyncio.gather(*(self._start(model) for model in self.models))
+            for last in (False, True):
+                await asyncio.gather(*(self._start(model) for model in self.models if model.starts_last is last))
         finally:
             self._is_starting = False
         self._is_started = True

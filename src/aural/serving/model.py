@@ -71,13 +71,23 @@ class Tenure:
 class Model:
     """A name, the way to load it, and the processes while it is loaded."""
 
-    def __init__(self, name: str, prepare: Callable[[], Prepared], *, source: str = "", idle_s: float = 0.0) -> None:
-        """`prepare` may block and download; it raises LoadFailed. `idle_s` of 0 never lets the model go by itself."""
+    def __init__(
+        self,
+        name: str,
+        prepare: Callable[[], Prepared],
+        *,
+        source: str = "",
+        idle_s: float = 0.0,
+        starts_last: bool = False,
+    ) -> None:
+        """`prepare` may block and download; it raises LoadFailed. `idle_s` of 0 never lets the model go by itself. One
+        that `starts_last` takes a share of the memory that the others have left."""
         self.name = name
         self.prepare = prepare
         self.source = source
         """For people: where the weights come from."""
         self.idle_s = idle_s
+        self.starts_last = starts_last
         self.tenure: Tenure | None = None
         self.capabilities: Capabilities | None = None
         """What it could do when it was loaded last; None before."""
