@@ -21,9 +21,9 @@ SOURCE = ROOT / "src" / "aural"
 LAYERS = [
     {"types", "errors"},
     {"client", "duplex", "eventstream", "streaming"},
-    {"deploy"},
     {"emf", "languages", "metrics", "text"},
     {"bench"},
+    {"deploy"},
     {"audio", "insight"},
     {"engines", "live"},
     {"serving"},

@@ -175,7 +175,7 @@ def test_a_new_role_takes_a_moment_to_be_known(aws: Aws, clock: Clock) -> None:
 def test_an_image_that_was_never_pushed(aws: Aws) -> None:
     deployment = example("parakeet-byoc")
     aws.ask("ecr", "delete_repository", repositoryName="aural", force=True)
-    (line,) = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
+    ((line,), _) = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
     assert "docker push" in line
     assert "containers/cuda.Dockerfile" in line
 
@@ -184,23 +184,30 @@ def test_weights_that_are_not_there(aws: Aws) -> None:
     deployment = example("parakeet-byoc")
     aws.ask("s3", "delete_object", Bucket="my-models", Key="parakeet-tdt-0.6b-v2/config.json")
     place = make_plan(deployment, aws).place
-    assert preflight.problems(aws, deployment, place) == [
-        "models.parakeet.data: nothing at s3://my-models/parakeet-tdt-0.6b-v2/"
-    ]
+    nothing = "models.parakeet.data: nothing at s3://my-models/parakeet-tdt-0.6b-v2/"
+    assert preflight.problems(aws, deployment, place) == ([nothing], [])
     aws.ask("s3", "delete_object", Bucket="my-models", Key="voxtral-mini-3b-2507/config.json")
     aws.ask("s3", "delete_bucket", Bucket="my-models")
-    assert "no bucket my-models" in preflight.problems(aws, deployment, place)[0]
+    assert "no bucket my-models" in preflight.problems(aws, deployment, place)[0][0]
 
 
 def test_a_quota_of_zero_is_seen_before_anything_is_made(aws: Aws, clock: Clock) -> None:
     deployment = example("parakeet-byoc")
     aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 0.0
     plan = make_plan(deployment, aws)
-    problems = preflight.problems(aws, deployment, plan.place)
+    problems, _ = preflight.problems(aws, deployment, plan.place)
     assert "Service Quotas" in problems[0]
     with pytest.raises(DeployError, match="nothing was made"):
         carry_out(aws, replace(plan, problems=tuple(problems)), quiet, clock.patience())
     assert remains(aws) == []
+
+
+def test_what_may_not_be_asked_is_said(aws: Aws) -> None:
+    deployment = example("parakeet-byoc")
+    aws.fail("ListServiceQuotas", "AccessDeniedException")
+    problems, unasked = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
+    assert problems == []
+    assert "not checked: service-quotas:list_service_quotas: AWS denies it" in unasked[0]
 
 
 def test_a_model_that_the_hub_does_not_have(aws: Aws) -> None:

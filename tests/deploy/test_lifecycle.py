@@ -20,7 +20,7 @@ def quiet(line: str) -> None:
 
 def apply(aws: Aws, clock: Clock, deployment: Deployment) -> Plan:
     plan = make_plan(deployment, aws)
-    assert preflight.problems(aws, deployment, plan.place) == []
+    assert preflight.problems(aws, deployment, plan.place) == ([], [])
     carry_out(aws, plan, quiet, clock.patience())
     return plan
 

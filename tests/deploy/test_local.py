@@ -23,7 +23,7 @@ from aural.cli import main
 from aural.client import Asked, Client
 from aural.errors import CallFailed
 from tests.api.wire import form
-from tests.conftest import Recording, wait_until, words
+from tests.conftest import DATA, Recording, wait_until, words
 
 FILE = """
 name = "whisper"
@@ -148,6 +148,18 @@ def test_overload_is_shed_as_424_and_the_client_comes_again(
     assert 503 in once
     assert set(once) <= {200, 503}
     assert set(again) == {200}
+
+
+@pytest.mark.slow
+def test_aural_bench_measures_it(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "none")
+    flags = ["--target", "sagemaker:whisper", "--endpoint-url", deployed.url, "--region", "us-east-1"]
+    sizes = ["--durations", "mix", "--concurrency", "1", "--requests", "4", "--warm-up", "1"]
+    command = ["bench", "run", *flags, *sizes, "--audio", str(DATA), "--out", str(tmp_path / "run")]
+    done = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert list((tmp_path / "run").iterdir())
 
 
 @pytest.mark.slow

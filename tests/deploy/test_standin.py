@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
-from aural.deploy import operate
+from aural.deploy import operate, trial
 from aural.deploy.apply import carry_out
 from aural.deploy.logs import last_lines
 from aural.deploy.plan import Verdict, make_plan
@@ -206,6 +206,7 @@ def test_asynchronous_calls_by_s3_and_by_body(local: Local) -> None:
     assert called["OutputLocation"] == "s3://results/out/seven.out"
     assert fetched(local, called["OutputLocation"]) == b"heard"
     assert b"the container says no" in fetched(local, failing["FailureLocation"])
+    assert [result.ok for result in trial.run(local.cloud, deployment, b'{"text": "heard"}')] == [True, True]
     with pytest.raises(ClientError, match="takes InvokeEndpointAsync only"):
         local.invoke("hello", "later")
     operate.destroy(local.cloud, deployment, quiet, HURRY)

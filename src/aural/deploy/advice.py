@@ -62,7 +62,8 @@ def _idle_gpus(deployment: Deployment) -> list[str]:
     line = f"{single[0].name}: one worker uses one of the {gpus} GPUs of {deployment.machine.type}"
     other = instances.cheaper_with_one_gpu(deployment.machine.type)
     if other:
-        line += f"; {other[0]} has one for ${other[1]:.2f} an hour, or set components = true and copies = {gpus}"
+        line += f"; {other.instance} has one for ${other.usd_per_hour:.2f} an hour"
+        line += f", or set components = true and copies = {gpus}"
     return [line]
 
 

@@ -241,7 +241,8 @@ def _checked(cloud: Cloud, deployment: Deployment) -> Any:
     from aural.deploy import preflight
 
     made = planning.make_plan(deployment, cloud)
-    return replace(made, problems=(*made.problems, *preflight.problems(cloud, deployment, made.place)))
+    problems, unasked = preflight.problems(cloud, deployment, made.place)
+    return replace(made, problems=(*made.problems, *problems), notes=(*made.notes, *unasked))
 
 
 @contextmanager

@@ -1,38 +1,16 @@
-"""What is known of SageMaker's instances: GPUs and prices, dated and with their source."""
+"""What is known of SageMaker's instances: GPUs and prices, out of the table that `aural bench` computes cost with."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from aural.bench import prices
+from aural.bench.prices import Price
 
-HOURS_PER_MONTH = 730
+HOURS_PER_MONTH = prices.HOURS_A_MONTH
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceType:
-    """`usd_per_hour` is 0 where no price is known."""
-
-    gpu: str
-    gpus: int
-    vcpus: int
-    memory_gib: int
-    usd_per_hour: float
-    source: str
-
-
-@cache
-def _data() -> dict[str, Any]:
-    text = files("aural.deploy").joinpath("instances.json").read_text()
-    return json.loads(text)  # type: ignore[no-any-return]
-
-
-def find(name: str) -> InstanceType | None:
-    """None for a type that is not listed here: SageMaker has more than 250."""
-    row = _data()["types"].get(name)
-    return InstanceType(**row) if row else None
+def find(name: str) -> Price | None:
+    """None for a type that is not listed: SageMaker has more than 250."""
+    return prices.load().by_instance.get(name)
 
 
 def gpus_of(name: str) -> int:
@@ -42,16 +20,15 @@ def gpus_of(name: str) -> int:
 
 def origin(name: str) -> str:
     """Where and when the price was read."""
-    data, known = _data(), find(name)
-    source = data["sources"][known.source if known else "none"]
-    return f"{source}; {data['region']}, {data['date']}"
+    table, known = prices.load(), find(name)
+    source = table.sources.get(known.source, "") if known else ""
+    return f"{source}; {table.region}, {table.date}"
 
 
-def cheaper_with_one_gpu(name: str) -> tuple[str, float] | None:
-    """The cheapest listed type with a single GPU of the same kind, and its price."""
+def cheaper_with_one_gpu(name: str) -> Price | None:
+    """The cheapest listed type with a single GPU of the same kind."""
     own = find(name)
     if own is None or own.gpus < 2:
         return None
-    rows = {kind: InstanceType(**row) for kind, row in _data()["types"].items()}
-    alike = [(row.usd_per_hour, kind) for kind, row in rows.items() if row.gpu == own.gpu and row.gpus == 1]
-    return (min(alike)[1], min(alike)[0]) if alike else None
+    alike = [row for row in prices.load().by_instance.values() if row.gpu == own.gpu and row.gpus == 1]
+    return min(alike, key=lambda row: row.usd_per_hour, default=None)

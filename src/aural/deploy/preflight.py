@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import REPOSITORY, Place, image_of
 from aural.deploy.spec import Deployment, Model
 from aural.errors import DeployError
 
+Check = Callable[[], str]
 
-def problems(cloud: Cloud, deployment: Deployment, place: Place) -> list[str]:
-    """One line each; nothing on the laptop. What cannot be asked (no permission) is left to AWS to say later."""
+
+def problems(cloud: Cloud, deployment: Deployment, place: Place) -> tuple[list[str], list[str]]:
+    """What forbids it, and what could not be asked and is left to AWS to say later; one line each; none locally."""
     if cloud.is_local or deployment.existing:
-        return []
-    lines = [_quota(cloud, deployment)]
-    lines += [_image(cloud, model, place) for model in deployment.models if model.is_ours]
-    lines += [_data(cloud, model) for model in deployment.models if model.data.startswith("s3://")]
-    return [line for line in lines if line]
+        return [], []
+    checks: list[Check] = [partial(_quota, cloud, deployment)]
+    checks += [partial(_image, cloud, model, place) for model in deployment.models if model.is_ours]
+    checks += [partial(_data, cloud, model) for model in deployment.models if model.data.startswith("s3://")]
+    found: list[str] = []
+    unasked: list[str] = []
+    for check in checks:
+        try:
+            found.append(check())
+        except DeployError as error:
+            unasked.append(f"not checked: {error}")
+    return [line for line in found if line], unasked
 
 
 def _quota(cloud: Cloud, deployment: Deployment) -> str:
     machine = deployment.machine
     most = max(machine.count, deployment.scaling.max if deployment.scaling else 0)
     wanted = f"{machine.type} for endpoint usage"
-    try:
-        quotas = cloud.pages("service-quotas", "list_service_quotas", "Quotas", ServiceCode="sagemaker")
-    except DeployError:
-        return ""
+    quotas = cloud.pages("service-quotas", "list_service_quotas", "Quotas", ServiceCode="sagemaker")
     value = next((quota["Value"] for quota in quotas if quota["QuotaName"] == wanted), None)
     if value is None or value >= most:
         return ""
@@ -40,8 +49,6 @@ def _image(cloud: Cloud, model: Model, place: Place) -> str:
         cloud.ask("ecr", "describe_images", repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])
     except Missing:
         return f"image {image}: not in ECR. Build and push it:\n{push_commands(model.image, place)}"
-    except DeployError:
-        return ""
     return ""
 
 
@@ -65,6 +72,4 @@ def _data(cloud: Cloud, model: Model) -> str:
         found = cloud.ask("s3", "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
     except Missing:
         return f"models.{model.name}.data: no bucket {bucket}"
-    except DeployError:
-        return ""
     return "" if found.get("KeyCount") else f"models.{model.name}.data: nothing at {model.data}"

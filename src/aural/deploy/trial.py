@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import wave
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
+from uuid import uuid4
 
 from aural.client import Asked, Client
-from aural.deploy.cloud import Cloud
+from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import component_name
 from aural.deploy.operate import status
 from aural.deploy.spec import Deployment, Model
-from aural.errors import AuralError
+from aural.errors import AuralError, DeployError
 
 SAMPLE_RATE = 16_000
 SAMPLE_BYTES = 2
 LONGEST_SAID = 120
+ASYNC_LIMIT_S, ASYNC_POLL_S = 900.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ def run(cloud: Cloud, deployment: Deployment, audio: bytes | None) -> list[Resul
     standing = status(cloud, deployment)
     results = [Result("endpoint", standing.status == "InService", standing.status)]
     clip = audio if audio is not None else rehearsal()
+    if deployment.asynchronous:
+        return [*results, _try("asynchronous", lambda: _later(cloud, deployment, clip))]
     for model in deployment.models or (Model(name="existing", image="cpu"),):
         component = component_name(deployment, model) if deployment.uses_components else ""
         with Client(deployment.name, deployment.region, cloud.url, component) as client:
@@ -55,6 +60,36 @@ def _routes(client: Client, model: Model, clip: bytes, *, jumpstart: bool) -> li
             "response stream": lambda: str(list(client.stream(clip, content_type="audio/wav"))[-1]["text"]),
         }
     return [_try(f"{model.name}: {name}", form) for name, form in forms.items()]
+
+
+def _later(cloud: Cloud, deployment: Deployment, clip: bytes) -> str:
+    """By S3 there and back: the input lies beside the output."""
+    assert deployment.asynchronous is not None
+    name = f"trial-{uuid4().hex}"
+    bucket, _, prefix = deployment.asynchronous.output.removeprefix("s3://").partition("/")
+    key = f"{prefix.rstrip('/')}/{name}.wav".lstrip("/")
+    cloud.ask("s3", "put_object", Bucket=bucket, Key=key, Body=clip)
+    request = {"EndpointName": deployment.name, "InputLocation": f"s3://{bucket}/{key}", "ContentType": "audio/wav"}
+    called = cloud.ask("sagemaker-runtime", "invoke_endpoint_async", InferenceId=name, **request)
+    deadline = time.monotonic() + ASYNC_LIMIT_S
+    while time.monotonic() < deadline:
+        for place in ("OutputLocation", "FailureLocation"):
+            answer = _fetched(cloud, called.get(place, ""))
+            if answer is not None:
+                return _text(answer)
+        time.sleep(ASYNC_POLL_S)
+    raise DeployError(f"no answer at {called['OutputLocation']} within {ASYNC_LIMIT_S:.0f} s")
+
+
+def _fetched(cloud: Cloud, address: str) -> bytes | None:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    if not key:
+        return None
+    try:
+        body: bytes = cloud.ask("s3", "get_object", Bucket=bucket, Key=key)["Body"].read()
+    except Missing:
+        return None
+    return body
 
 
 def _try(route: str, form: Callable[[], str]) -> Result:
