@@ -12,6 +12,8 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 104, 34, 46
 SERIES = 8
 """Colours that there are; more series begin again."""
 MOST_RUNGS = 6
+LONGEST_NAME = 14
+"""Letters that have room at the end of a line; longer names go below the plot."""
 GAP = 15.0
 """Least distance of two labels at the ends of lines."""
 
@@ -61,7 +63,10 @@ def lines(
         x = {value: LEFT + slot * (i + 0.5) for i, value in enumerate(categories)}.__getitem__
         ticks = [(value, f"{value:g}") for value in categories]
     marks = "".join(_line(i, one, x, y, labels) for i, one in enumerate(shown))
-    return _frame(title, _axes(x, y, ticks, top, x_name, y_name) + marks + _names(shown, x, y))
+    grid = _axes(x, y, ticks, top, x_name, y_name)
+    if max(len(one.name) for one in shown) > LONGEST_NAME:
+        return _frame(title, grid + marks + _legend([one.name for one in shown]), legend_rows=len(shown))
+    return _frame(title, grid + marks + _names(shown, x, y))
 
 
 def steps(title: str, series: Sequence[Series], x_name: str) -> str:
