@@ -24,6 +24,7 @@ from aural.api.server import create_app
 from aural.api.service import Service
 from aural.assembly import build_fleet, build_understanding
 from aural.metrics import Metrics
+from aural.serving.companion import Calls
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
 from aural.serving.placement import this_machine
@@ -62,6 +63,7 @@ async def serve(settings: Settings) -> None:
 
 def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service:
     """What the routes work with, whether the models are here or on a cluster."""
+    understanding = build_understanding(settings, metrics)
     return Service(
         fleet,
         metrics,
@@ -70,7 +72,8 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
         beam_size=settings.beam_size,
         fetcher=Fetcher(settings.fetch_from, settings.max_body_bytes),
         live=Live(fleet, metrics, max_streams=settings.max_streams),
-        understanding=build_understanding(settings, metrics),
+        understanding=understanding,
+        calls=Calls(understanding),
     )
 
 
@@ -103,7 +106,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         starting.cancel()
         if publishing is not None:
             publishing.cancel()
-        await service.understanding.insights.stop()
+        await service.understanding.stop()
         await fleet.stop()
 
 

@@ -16,6 +16,7 @@ from aural.errors import SettingsError
 from aural.insight import settings as insight_settings
 from aural.insight.settings import InsightSettings
 from aural.metrics import Metrics
+from aural.serving.chat import Chat
 from aural.serving.door import Limits
 from aural.serving.fleet import Fleet
 from aural.serving.insights import Insights
@@ -26,6 +27,7 @@ from aural.serving.scheduler import Scheduler
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
 from aural.serving.vllm import Vllm
+from aural.serving.webhook import Hooks
 from aural.settings import ModelSettings, Settings
 from aural.types import SAMPLE_RATE
 
@@ -58,7 +60,9 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
 def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:
     """The skills, as the file of insights says, not loaded yet. Raises SettingsError."""
     told = insight_settings.read(Path(settings.insights)) if settings.insights else InsightSettings()
-    return Understanding(Insights(metrics), metrics, told)
+    hooks = Hooks(told.webhook, metrics) if told.webhook else None
+    chat = Chat(told.llm, metrics) if told.llm else None
+    return Understanding(Insights(metrics), metrics, told, hooks, chat)
 
 
 def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:

@@ -79,3 +79,13 @@ class Metrics:
         )
         self.alerts = Counter("aural_alerts", "Alerts by rule", ["rule"], registry=registry)
         self.webhooks = Counter("aural_webhooks", "Webhook deliveries by outcome", ["outcome"], registry=registry)
+        self.llm = Counter(
+            "aural_llm_requests", "Questions to the language model by outcome", ["code"], registry=registry
+        )
+        self.llm_s = Histogram(
+            "aural_llm_seconds", "Time from question to answer", buckets=_LATENCY_S, registry=registry
+        )
+        self.llm_tokens = Counter("aural_llm_tokens", "Tokens of the language model", ["kind"], registry=registry)
+        self.llm_cost = Counter(
+            "aural_llm_cost", "What the language model cost, by the prices of the settings", registry=registry
+        )

@@ -162,7 +162,7 @@ async def _events(service: Service, ask: Ask, pcm: Pcm, parts: AsyncGenerator[Tr
         yield _event(body_of(error))
         return
     done = {"type": "transcript.text.done", "text": told, "usage": formats.usage(pcm.duration_s)}
-    insights = await service.understand([join(heard)], ask.wish.insights, len(pcm))
+    insights = await service.understand([join(heard)], ask, [pcm])
     yield _event(done if insights is None else done | {"insights": insights})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64decode
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -20,7 +20,9 @@ from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
 from aural.errors import AuralError, BadRequest, SessionExpired
 from aural.live.checkpoint import Checkpoint
+from aural.live.events import Event
 from aural.serving.captions import Captions
+from aural.serving.companion import Calls, Companion, Told
 from aural.serving.live import Live, Stream
 
 
@@ -47,7 +49,7 @@ class _Done(Exception):
 class Conversation:
     """One client on one socket."""
 
-    def __init__(self, socket: WebSocket, live: Live, captions: Captions, term: Term) -> None:
+    def __init__(self, socket: WebSocket, live: Live, captions: Captions, calls: Calls, term: Term) -> None:
         """Raises BadRequest for what the query asks for in vain, UnknownModel."""
         self._socket = socket
         self._live = live
@@ -62,6 +64,9 @@ class Conversation:
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
         self._is_expiring = False
+        self._defaults = calls.understanding.settings.asked
+        self._companion = Companion(calls, self._session.id)
+        self._companion.ask(self._session.wish(self._defaults))
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises AuralError for what ends the conversation."""
@@ -73,12 +78,18 @@ class Conversation:
                 tasks.create_task(self._expire(stream))
 
     async def _tell(self, stream: Stream) -> None:
-        async for event in self._captions.noting(self._session.id, stream):
-            for wire in self._writer.of(event, self._session):
-                await self._send(wire)
+        events = self._companion.events(stream)
+        async with aclosing(events), aclosing(self._captions.noting(self._session.id, events)) as noted:
+            async for event in noted:
+                await self._tell_one(event)
         if self._is_expiring:
             raise SessionExpired(f"it lasts {self._term.longest_s / 60:.0f} minutes")
         raise _Done
+
+    async def _tell_one(self, event: Event | Told) -> None:
+        told = [self._writer.told(event)] if isinstance(event, Told) else self._writer.of(event, self._session)
+        for wire in told:
+            await self._send(wire)
 
     async def _expire(self, stream: Stream) -> None:
         await asyncio.sleep(self._term.longest_s)
@@ -134,7 +145,9 @@ class Conversation:
         if kind == NAMES["beta"]:
             self._writer.dialect = "beta"
         updated = self._session.updated(patch, "beta" if kind == NAMES["beta"] else "ga")
+        wish = updated.wish(self._defaults)
         await stream.configure(updated.live())
+        self._companion.ask(wish)
         self._session = updated
         await self._send(self._writer.session("updated", self._session))
 
@@ -154,7 +167,7 @@ async def converse(socket: WebSocket, term: Term) -> None:
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None)
     try:
         service = service_of(socket)
-        await Conversation(socket, service.live, service.captions, term).run()
+        await Conversation(socket, service.live, service.captions, service.calls, term).run()
     except* _Done:
         await _close(socket, 1000)
     except* AuralError as errors:

@@ -13,6 +13,7 @@ from aural.api.realtime_session import DETAILS, DRAFTS, WORDS, Dialect, WireSess
 from aural.errors import AuralError
 from aural.live import events
 from aural.live.events import Event
+from aural.serving.companion import Told
 from aural.types import SAMPLE_RATE, Word
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -52,6 +53,11 @@ class Writer:
         if error.retry_after_s is not None:
             fields["retry_after_s"] = error.retry_after_s
         return self._event("error", error=fields)
+
+    def told(self, told: Told) -> Wire:
+        """What is found beside the events, under `aural.` and its type."""
+        fields = {name: value for name, value in told.body.items() if name != "type"}
+        return self._event(f"aural.{told.body['type']}", item_id=fields.get("utterance_id"), **fields)
 
     def of(self, event: Event, session: WireSession) -> Iterator[Wire]:
         """What the client is told of an event."""
@@ -125,7 +131,7 @@ class Writer:
     def _transcription(self, what: str, item: str, **fields: Any) -> Wire:
         return self._event(f"{TRANSCRIPTION}.{what}", item_id=item, content_index=0, **fields)
 
-    def _event(self, kind: str, **fields: Any) -> Wire:
+    def _event(self, kind: str, /, **fields: Any) -> Wire:
         return {"type": kind, "event_id": f"event_{next(self._ids)}", **fields}
 
 

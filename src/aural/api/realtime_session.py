@@ -10,8 +10,11 @@ from typing import Any, Literal
 from aural.audio.encoding import Encoding
 from aural.audio.raw import FASTEST_HZ, SLOWEST_HZ
 from aural.errors import BadRequest, UnsupportedParameter
+from aural.insight.request import Asked, Wish, parse_asked, parse_redact
+from aural.insight.types import Role
 from aural.languages import parse_language
 from aural.live.settings import Format, LiveSettings, Manual, SemanticVad, ServerVad, Turns
+from aural.serving.companion import LiveWish
 from aural.types import Options, Timestamps
 
 Dialect = Literal["ga", "beta"]
@@ -21,15 +24,16 @@ ENCODINGS: dict[str, Encoding] = {PCM: "pcm_s16le", MULAW: "mulaw", ALAW: "alaw"
 BETA_FORMATS = {"pcm16": PCM, "g711_ulaw": MULAW, "g711_alaw": ALAW}
 DEFAULT_RATE, G711_RATE = 24_000, 8_000
 
-DRAFTS, WORDS, DETAILS = "aural.drafts", "aural.words", "aural.details"
-EXTRAS = (DRAFTS, WORDS, DETAILS)
+DRAFTS, WORDS, DETAILS, INSIGHTS = "aural.drafts", "aural.words", "aural.details", "aural.insights"
+EXTRAS = (DRAFTS, WORDS, DETAILS, INSIGHTS)
 """What `include` may ask for beyond OpenAI's own: the draft as an event, times of words, times and language of items
-with what was suppressed."""
+with what was suppressed, and insights as the server's file has them."""
 MOST_WAIT_MS = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
 """How long `semantic_vad` waits for more, by eagerness."""
 LEAST_IDLE_MS, MOST_IDLE_MS = 5_000, 30_000
 MOST_MS = 60_000
 EXPIRES_S = 3600
+LONGEST_CALL = 128
 _IRRELEVANT = frozenset({"create_response", "interrupt_response"})
 """Of conversations: there is no response here to create."""
 
@@ -46,6 +50,8 @@ class WireSession:
     keywords: tuple[str, ...] = ()
     turn_detection: Mapping[str, Any] | None = field(default_factory=lambda: _server_vad({}))
     include: tuple[str, ...] = ()
+    aural: Mapping[str, Any] = field(default_factory=dict)
+    """`insights`, `redact`, `call`, `channel`, `role`: what OpenAI has no name for."""
     expires_at: int = field(default_factory=lambda: int(time.time()) + EXPIRES_S)
 
     def updated(self, patch: object, dialect: Dialect) -> WireSession:
@@ -66,6 +72,13 @@ class WireSession:
         script = language.script if language else "t2s"
         return LiveSettings(self.model, options, script, form, _turns(self.turn_detection))
 
+    def wish(self, defaults: Asked) -> LiveWish:
+        """What to look for and what to keep back; raises BadRequest."""
+        insights = self.aural.get("insights", INSIGHTS in self.include)
+        redact = parse_redact(self.aural["redact"]) if "redact" in self.aural else ()
+        wish = Wish(parse_asked(insights, defaults), redact)
+        return LiveWish(wish, self.aural.get("call"), self.aural.get("channel", 0), self.aural.get("role"))
+
     def wire(self, dialect: Dialect) -> dict[str, Any]:
         """The whole session as JSON."""
         common = {"id": self.id, "object": "realtime.transcription_session", "expires_at": self.expires_at}
@@ -81,6 +94,8 @@ class WireSession:
                 "turn_detection": turn_detection,
                 "include": include,
             }
+        if self.aural:
+            common |= {"aural": dict(self.aural)}
         if self.keywords:
             transcription |= {"keywords": list(self.keywords)}
         heard = {
@@ -128,6 +143,21 @@ def _include(session: WireSession, value: Any, where: str) -> WireSession:
     if not isinstance(names, list) or not set(map(str, names)) <= set(EXTRAS):
         raise UnsupportedParameter(where, value, session.model, f"there is {', '.join(EXTRAS)}")
     return replace(session, include=tuple(names))
+
+
+def _aural(session: WireSession, value: Any, where: str) -> WireSession:
+    asked = dict(_object(value or {}, where))
+    _only(asked, ("insights", "redact", "call", "channel", "role"), where)
+    if "call" in asked and not 0 < len(_text(asked["call"], f"{where}.call")) <= LONGEST_CALL:
+        raise BadRequest(f"expected {where}.call of at most {LONGEST_CALL} characters", param=f"{where}.call")
+    if "channel" in asked:
+        asked["channel"] = int(_number(asked["channel"], f"{where}.channel", 0, 63))
+    if "role" in asked:
+        role = _text(asked["role"], f"{where}.role").upper()
+        if role not in set(Role):
+            raise BadRequest(f"expected {where}.role of {', '.join(Role)}, got {_shown(role)}", param=f"{where}.role")
+        asked["role"] = Role(role)
+    return replace(session, aural=asked)
 
 
 def _format(session: WireSession, value: Any, where: str) -> WireSession:
@@ -275,11 +305,17 @@ _INPUT: dict[str, Field] = {
     "transcription": _nested(_TRANSCRIPTION),
     "turn_detection": _turn_detection,
 }
-_GA: dict[str, Field] = {"type": _type, "include": _include, "audio": _nested({"input": _nested(_INPUT)})}
+_GA: dict[str, Field] = {
+    "type": _type,
+    "include": _include,
+    "aural": _aural,
+    "audio": _nested({"input": _nested(_INPUT)}),
+}
 _BETA: dict[str, Field] = {
     "input_audio_format": _beta_format,
     "input_audio_transcription": _nested(_TRANSCRIPTION),
     "input_audio_noise_reduction": _never,
     "turn_detection": _turn_detection,
     "include": _include,
+    "aural": _aural,
 }

@@ -302,7 +302,7 @@ async def _lines(
     whole = join(heard)
     done = {"type": "done", "text": plain(whole.segments), "language": whole.language, "duration": pcm.duration_s}
     done |= {"suppressed": [suppressed_json(gap) for gap in whole.suppressed]}
-    found = await service.understand([whole], ask.wish.insights, len(pcm))
+    found = await service.understand([whole], ask, [pcm])
     yield _line(done if found is None else done | {"insights": found}, sse=sse)
 
 

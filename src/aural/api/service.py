@@ -21,11 +21,12 @@ from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
 from aural.errors import AuralError, BadRequest, NotReady
 from aural.insight.redaction import redact
-from aural.insight.request import Asked, Wish, parse_wish
+from aural.insight.request import Wish, parse_wish
 from aural.insight.schema import SCHEMA
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.captions import Captions
+from aural.serving.companion import Calls
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
 from aural.serving.model import UNLOADED
@@ -89,6 +90,7 @@ class Service:
     live: Live
     fetcher: Fetcher
     understanding: Understanding
+    calls: Calls
     captions: Captions = field(default_factory=Captions)
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
 
@@ -122,7 +124,7 @@ class Service:
             heard = await unless_gone(request, asyncio.gather(*hearing))
             name = transcriber.scheduler.name
         heard = [redact(one, ask.wish.redact) if ask.wish.redact else one for one in heard]
-        insights = await unless_gone(request, self.understand(heard, ask.wish.insights, len(pcms[0])))
+        insights = await unless_gone(request, self.understand(heard, ask, pcms))
         transcript, channels = _together(heard)
         return Answer(
             transcript,
@@ -135,14 +137,16 @@ class Service:
         )
 
     async def understand(
-        self, channels: Sequence[Transcript], asked: Asked | None, length: int
+        self, channels: Sequence[Transcript], ask: Ask, sounds: Sequence[Pcm]
     ) -> dict[str, Any] | None:
         """The insights of a file as JSON. Where they cannot be had, that is said in their place: the text is not lost
         over it."""
+        asked = ask.wish.insights
         if asked is None:
             return None
         try:
-            return await self.understanding.of_transcripts(channels, asked, length)
+            is_private = bool(ask.wish.redact)
+            return await self.understanding.of_transcripts(channels, asked, sounds, is_private=is_private)
         except AuralError as error:
             return {"schema": SCHEMA, "skipped": {"code": error.code, "message": str(error)}}
 

@@ -78,6 +78,7 @@ _DATE = re.compile(
     rf"|\b(?:19|20)\d\d-\d\d?-\d\d?\b|\b\d\d?/\d\d?/(?:\d\d)?\d\d\b|\b(?:(?:last|next|this)\s+)?{_WEEKDAY}\b"
     r"|\b(?:today|tomorrow|yesterday|(?:last|next|this)\s+(?:week|month|year))\b"
     r"|(?:\d{4}年)?[\d一二三四五六七八九十]{1,3}月[\d一二三四五六七八九十]{1,3}[日号]"
+    r"|(?:19|20)\d\d\s?年(?:\s?\d{1,2}\s?月)?"
     r"|(?:上|下|这)?(?:周|星期|礼拜)[一二三四五六日天]|今天|明天|昨天|后天|前天|(?:上|下|这)个?(?:周|月|星期)"
 )
 _HOUR = r"(?:\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"

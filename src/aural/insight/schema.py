@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aural.insight.call import Call, Mood
+from aural.insight.llm import Summary
 from aural.insight.request import Asked
 from aural.insight.talk import Speaker, Stretch, Talk
 from aural.insight.types import Entity, Keyword, Note, Safety, Skill, Span, Term, Turn
@@ -84,6 +85,24 @@ def call_json(call: Call, asked: Asked, *, final: bool = True) -> dict[str, Any]
     if call.talk:
         body["talk"] = _talk(call.talk)
     return body
+
+
+def summary_json(summary: Summary) -> dict[str, Any]:
+    """What a language model wrote, in place of what was extracted."""
+    body: dict[str, Any] = {
+        "kind": "abstractive",
+        "status": "COMPLETED",
+        "failure_code": None,
+        "summary": {"short": summary.summary, "sentiment": summary.sentiment, "topics": list(summary.topics)},
+        "issues": [{"text": text} for text in summary.issues],
+        "outcomes": [{"text": text} for text in summary.outcomes],
+        "action_items": [{"text": text} for text in summary.action_items],
+    }
+    return body | ({"transcript": summary.transcript} if summary.transcript else {})
+
+
+def failure_json(code: str) -> dict[str, Any]:
+    return {"status": "FAILED", "failure_code": code}
 
 
 def insights_json(call: Call, asked: Asked, alerts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:

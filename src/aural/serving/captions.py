@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from aural.live.events import Ended, Event, Final
+from aural.live.events import Ended, Final
 from aural.types import Segment
+
+Item = TypeVar("Item")
 
 MOST_SESSIONS = 1_000
 KEPT_S = 900.0
@@ -26,7 +29,7 @@ class Track:
     """On the monotonic clock."""
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def note(self, event: Event) -> None:
+    def note(self, event: object) -> None:
         match event:
             case Final(_, start, end, _, text) if text.strip() and len(self.cues) < MOST_CUES:
                 self.cues.append(Segment(text.strip(), start, end))
@@ -62,8 +65,8 @@ class Captions:
     def __init__(self) -> None:
         self._tracks: OrderedDict[str, Track] = OrderedDict()
 
-    async def noting(self, session: str, events: AsyncIterable[Event]) -> AsyncIterator[Event]:
-        """The events as they come, with the finals among them written down."""
+    async def noting(self, session: str, events: AsyncIterable[Item]) -> AsyncGenerator[Item]:
+        """The events as they come, and what else comes between them, with the finals written down."""
         self._forget()
         track = self._tracks.setdefault(session, Track())
         try:

@@ -1,0 +1,113 @@
+"""Redaction of text that grows: a number that is still being read out is held back until it is known what it is.
+
+What was told never changes: the deltas of an utterance still add up to its final text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aural.insight import entities
+from aural.insight.entities import Found, runs
+from aural.insight.redaction import private
+from aural.types import Word
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text to tell, with its words where there are any."""
+
+    text: str
+    words: tuple[Word, ...] = ()
+
+
+class Growing:
+    """One utterance, as it is committed bit by bit."""
+
+    def __init__(self, categories: Iterable[str]) -> None:
+        self.told = ""
+        """All that was given out."""
+        self._categories = tuple(categories)
+        self._heard = ""
+        self._words: list[tuple[int, int, Word]] = []
+        self._at = 0
+        """How much of what was heard has been told, or replaced."""
+
+    def grow(self, text: str, words: tuple[Word, ...] = ()) -> Piece:
+        """More committed text; returns what of it may be told now."""
+        self._place(text, words)
+        self._heard += text
+        return self._release(_settled(self._heard))
+
+    def draft(self, text: str) -> str:
+        """What may be shown of the uncommitted rest, after all that was told."""
+        whole = self._heard + text
+        return self._between(whole, _settled(whole), ends=False)[0]
+
+    def end(self) -> Piece:
+        """The utterance is over: what was held back, without what is private."""
+        return self._release(len(self._heard), ends=True)
+
+    def _release(self, until: int, *, ends: bool = False) -> Piece:
+        text, found, at = self._between(self._heard, until, ends=ends)
+        words = _without(self._words, self._at, at, found)
+        self._at = at
+        self.told += text
+        return Piece(text, words)
+
+    def _between(self, whole: str, until: int, *, ends: bool) -> tuple[str, list[Found], int]:
+        """The text from what was told up to a place, what was taken out of it, and how far that reaches."""
+        found = [one for one in private(whole, self._categories, edges=True) if one.end > self._at]
+        if not ends:  # a number at the end is not told before it is over
+            found = [one for one in found if one.begin < until]
+        out, at = "", self._at
+        for one in found:
+            out += whole[at : max(one.begin, at)] + f"[{one.category}]"
+            at = one.end
+        return out + whole[at:until], found, max(at, until)
+
+    def _place(self, text: str, words: tuple[Word, ...]) -> None:
+        at = 0
+        for word in words:
+            bare = word.text.strip()
+            found = text.find(bare, at)
+            if found >= 0:
+                at = found + len(bare)
+                self._words.append((len(self._heard) + found, len(self._heard) + at, word))
+
+
+def _settled(text: str) -> int:
+    """Up to where nothing that is said later can make a number longer."""
+    last = runs(text)[-1:]
+    for run in last:
+        tail = text[run.end :]
+        if not any(char.isalpha() for char in tail) or _is_filler(tail):
+            return len(text[: run.begin].rstrip())
+    return len(text)
+
+
+def _is_filler(tail: str) -> bool:
+    return all(word.strip(".,!?") in entities.FILLERS for word in tail.lower().split())
+
+
+def _without(
+    words: Iterable[tuple[int, int, Word]], begin: int, until: int, found: Iterable[Found]
+) -> tuple[Word, ...]:
+    """The words of a stretch of text, those of one number as one word."""
+    taken = list(found)
+    kept: list[Word] = []
+    last: Found | None = None
+    for first, end, word in words:
+        if not begin <= first < until:
+            continue
+        hit = next((one for one in taken if one.begin < end and one.end > first), None)
+        if hit is None:
+            kept.append(word)
+        elif hit is last:
+            kept[-1] = Word(kept[-1].text, kept[-1].start, word.end, kept[-1].probability)
+        else:
+            lead = " " if word.text.startswith(" ") else ""
+            kept.append(Word(f"{lead}[{hit.category}]", word.start, word.end, word.probability))
+        last = hit
+    return tuple(kept)

@@ -1,0 +1,280 @@
+"""Insights of live sessions: beside the captions, never before them. A session's events pass through; what is private
+is taken out of them on the way, and what its finals mean comes after them.
+
+Sessions that name the same call (the agent's and the customer's) are one call to rules, talk and notes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from aural.errors import AuralError
+from aural.insight.alerts import Alert, Watch, alert_json
+from aural.insight.call import of_turns
+from aural.insight.live_redaction import Growing
+from aural.insight.redaction import redact
+from aural.insight.request import Asked, Wish
+from aural.insight.schema import call_json, utterance_json
+from aural.insight.types import Role, Turn, Utterance
+from aural.live.events import Closed, Committed, Draft, Ended, Event, Final, SpeechStarted
+from aural.serving.understanding import Understanding
+from aural.types import SAMPLE_RATE
+
+MOST_IN_FLIGHT = 8
+"""Utterances of one session whose insights are not there yet; further ones are skipped with a notice."""
+MOST_TURNS = 5_000
+"""Of a call that are remembered for what it comes to."""
+LAST_S = 10.0
+"""How long the end of a session waits for the insights of its last words."""
+SUMMARY_EVERY_TURNS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class LiveWish:
+    """What a session asks for."""
+
+    wish: Wish = field(default_factory=Wish)
+    call: str | None = None
+    """A name that several sessions share."""
+    channel: int = 0
+    role: Role | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Something to tell beside the events: `type` is one of utterance_insights, alert, call_insights and
+    insights_skipped."""
+
+    body: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Call:
+    """What sessions that belong together have said."""
+
+    watch: Watch
+    turns: list[Turn] = field(default_factory=list)
+    listeners: list[Callable[[Told], None]] = field(default_factory=list)
+    spoken_until: int = 0
+    summary: str = ""
+    """The language model's last one, and how many turns it had seen."""
+    summarised: int = 0
+    talking: set[str] = field(default_factory=set)
+    """Sessions in which somebody speaks: then there is no silence."""
+
+    def tell(self, told: Told) -> None:
+        for listener in self.listeners:
+            listener(told)
+
+
+class Calls:
+    """The calls that go on, by name. One per server."""
+
+    def __init__(self, understanding: Understanding) -> None:
+        self.understanding = understanding
+        self._calls: dict[str, Call] = {}
+
+    def join(self, name: str, listener: Callable[[Told], None]) -> Call:
+        call = self._calls.setdefault(name, Call(Watch(self.understanding.settings.rules)))
+        call.listeners.append(listener)
+        return call
+
+    def leave(self, name: str, listener: Callable[[Told], None]) -> None:
+        call = self._calls.get(name)
+        if call:
+            call.listeners.remove(listener)
+            if not call.listeners:
+                del self._calls[name]
+
+
+class Companion:
+    """One session's events on their way to the client."""
+
+    def __init__(self, calls: Calls, session: str) -> None:
+        self.asked = LiveWish()
+        self._calls = calls
+        self._session = session
+        self._told: list[Told] = []
+        self._something = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._growing: dict[str, Growing] = {}
+        self._call: Call | None = None
+        self._call_name = ""
+        self._silent_since: tuple[int, float] | None = None
+
+    def ask(self, asked: LiveWish) -> None:
+        """From here on, this."""
+        name = asked.call or self._session
+        if self._call is not None and (asked.wish.insights is None or name != self._call_name):
+            self._leave()
+        if self._call is None and asked.wish.insights is not None:
+            self._call, self._call_name = self._calls.join(name, self._tell), name
+        self.asked = asked
+
+    async def events(self, source: AsyncIterable[Event]) -> AsyncGenerator[Event | Told]:
+        """The events without what is private, and what is found beside them; the end comes last."""
+        events = aiter(source)
+        coming = asyncio.ensure_future(anext(events))
+        something = asyncio.ensure_future(self._something.wait())
+        try:
+            while True:
+                await asyncio.wait({coming, something}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+                self._listen_to_silence()
+                for told in self._take():
+                    yield told
+                if something.done():
+                    something = asyncio.ensure_future(self._something.wait())
+                if not coming.done():
+                    continue
+                event = coming.result()
+                if isinstance(event, Ended):
+                    async for told in self._last():
+                        yield told
+                    yield event
+                    return
+                for safe in self._through(event):
+                    yield safe
+                coming = asyncio.ensure_future(anext(events))
+        finally:
+            for task in (coming, something, *self._tasks):
+                task.cancel()
+            await asyncio.gather(coming, something, *self._tasks, return_exceptions=True)
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
+            self._leave()
+
+    def _through(self, event: Event) -> Iterator[Event]:
+        for safe in self._safe(event) if self.asked.wish.redact else [event]:
+            self._note(safe)
+            yield safe
+
+    def _safe(self, event: Event) -> Iterator[Event]:
+        """The event without what is private."""
+        match event:
+            case Committed(utterance, text, words):
+                piece = self._grown(utterance).grow(text, words)
+                if piece.text:
+                    yield Committed(utterance, piece.text, piece.words)
+            case Draft(utterance, text):
+                yield Draft(utterance, self._grown(utterance).draft(text))
+            case Final(utterance):
+                growing = self._growing.pop(utterance, Growing(self.asked.wish.redact))
+                rest = growing.end()
+                if rest.text:
+                    yield Committed(utterance, rest.text, rest.words)
+                transcript = redact(event.transcript, self.asked.wish.redact, edges=True)
+                yield replace(event, transcript=transcript, text=growing.told)
+            case _:
+                yield event
+
+    def _grown(self, utterance: str) -> Growing:
+        return self._growing.setdefault(utterance, Growing(self.asked.wish.redact))
+
+    def _note(self, event: Event) -> None:
+        call = self._call
+        if call is None:
+            return
+        match event:
+            case SpeechStarted():
+                call.talking.add(self._session)
+                self._silent_since = None
+            case Closed(_, _, end):
+                call.talking.discard(self._session)
+                call.spoken_until = max(call.spoken_until, end)
+                self._silent_since = (end, time.monotonic())
+            case Final() if event.text.strip():
+                self._understand(event, call)
+
+    def _understand(self, final: Final, call: Call) -> None:
+        if len(self._tasks) >= MOST_IN_FLIGHT:
+            self._skip(final.utterance, "overloaded", f"{MOST_IN_FLIGHT} utterances of this session wait already")
+            return
+        task = asyncio.get_running_loop().create_task(self._look(final, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look(self, final: Final, call: Call) -> None:
+        asked = self.asked.wish.insights
+        if asked is None:
+            return
+        utterance = self._utterance(final, asked)
+        try:
+            findings = await self._calls.understanding.insights.one(utterance, asked)
+        except AuralError as error:
+            self._skip(final.utterance, error.code, str(error))
+            return
+        turn = Turn(utterance, findings)
+        if len(call.turns) < MOST_TURNS:
+            call.turns.append(turn)
+        self._tell(Told(utterance_json(turn, asked)))
+        self._act(call, call.watch.turn(turn))
+        if len(call.turns) % SUMMARY_EVERY_TURNS == 0:
+            self._tell(await self._so_far(call, asked, final=False))
+
+    def _utterance(self, final: Final, asked: Asked) -> Utterance:
+        wish = self.asked
+        return Utterance(
+            id=final.utterance,
+            text=final.text.strip(),
+            start=final.start,
+            end=final.end,
+            language=final.transcript.language,
+            words=tuple(word for segment in final.transcript.segments for word in segment.words),
+            role=wish.role or asked.role(wish.channel),
+            channel=wish.channel,
+        )
+
+    async def _so_far(self, call: Call, asked: Asked, *, final: bool) -> Told:
+        """What the call comes to; a language model is told its last summary and what was said since."""
+        turns = sorted(call.turns, key=lambda turn: turn.utterance.start)
+        body = call_json(of_turns(turns, asked, call.spoken_until), asked, final=final)
+        since = turns if final and not call.summary else turns[call.summarised :]
+        written = await self._calls.understanding.summary(since or turns[-1:], asked, call.summary)
+        if written.get("summary"):
+            call.summary, call.summarised = written["summary"]["short"], len(turns)
+        return Told(body | written)
+
+    def _act(self, call: Call, alerts: list[Alert]) -> None:
+        for alert in alerts:
+            self._calls.understanding.act(alert, self._call_name)
+            call.tell(Told(alert_json(alert)))
+
+    def _listen_to_silence(self) -> None:
+        call = self._call
+        if call is None or call.talking or self._silent_since is None:
+            return
+        since, at = self._silent_since
+        now = since + round((time.monotonic() - at) * SAMPLE_RATE)
+        if now - call.spoken_until >= SAMPLE_RATE:
+            self._act(call, call.watch.clock(now))
+
+    async def _last(self) -> AsyncIterator[Told]:
+        """What is still to come when the session has ended."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=LAST_S)
+        asked = self.asked.wish.insights
+        if self._call is not None and asked is not None:
+            self._tell(await self._so_far(self._call, asked, final=True))
+        for told in self._take():
+            yield told
+
+    def _skip(self, utterance: str, code: str, message: str) -> None:
+        self._tell(Told({"type": "insights_skipped", "utterance_id": utterance, "code": code, "message": message}))
+
+    def _tell(self, told: Told) -> None:
+        self._told.append(told)
+        self._something.set()
+
+    def _take(self) -> list[Told]:
+        told, self._told = self._told, []
+        self._something.clear()
+        return told
+
+    def _leave(self) -> None:
+        if self._call is not None:
+            self._calls.leave(self._call_name, self._tell)
+            self._call = None

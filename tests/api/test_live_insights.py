@@ -1,0 +1,88 @@
+"""Insights of a live stream through the front door: a real voice, two channels of one call, and redaction."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.asyncio.client import connect
+
+from aural.audio.decode import decode
+from aural.types import SAMPLE_RATE, Samples
+from tests.conftest import Recording, Server
+
+LOBSTER = "libri-367-130732-0001"
+PATIENCE_S = 120.0
+FRAME = SAMPLE_RATE // 10
+
+
+async def streamed(server: Server, samples: Samples, session: dict[str, Any], model: str) -> list[dict[str, Any]]:
+    """All events of a session that hears these samples."""
+    url = server.url.replace("http", "ws") + f"/v1/realtime?intent=transcription&model={model}"
+    heard: list[dict[str, Any]] = []
+    async with asyncio.timeout(PATIENCE_S), connect(url, max_size=None) as socket:
+        audio = {"input": {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}}}
+        update = {"type": "session.update", "session": {"type": "transcription", "audio": audio, **session}}
+        await socket.send(json.dumps(update))
+        for start in range(0, len(samples), FRAME):
+            pcm = (samples[start : start + FRAME] * 32767).astype("<i2").tobytes()
+            await socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": b64encode(pcm).decode()}))
+        await socket.send(json.dumps({"type": "aural.finish"}))
+        async for frame in socket:
+            heard.append(json.loads(frame))
+            if heard[-1]["type"] in ("aural.ended", "error"):
+                break
+    return heard
+
+
+def of_type(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["type"] == kind]
+
+
+def test_a_voice_is_understood_while_it_is_captioned(whisper: Server, clips: dict[str, Recording]) -> None:
+    voice = np.pad(decode(clips[LOBSTER].bytes, limit_s=60).samples, (0, SAMPLE_RATE))
+    asked = {"insights": {"skills": ["keywords", "emotion", "talk"], "keywords": ["lobster"]}, "role": "CUSTOMER"}
+    events = asyncio.run(streamed(whisper, voice, {"aural": asked}, "whisper-tiny.en"))
+    finals = of_type(events, "conversation.item.input_audio_transcription.completed")
+    found = of_type(events, "aural.utterance_insights")
+    assert {one["item_id"] for one in found} == {one["item_id"] for one in finals if one["transcript"].strip()}
+    assert {word["phrase"] for one in found for word in one["keywords"]} == {"lobster"}
+    assert found[0]["participant_role"] == "CUSTOMER"
+    assert found[0]["emotion"]["label"]
+    [call] = of_type(events, "aural.call_insights")
+    assert call["is_final"] is True
+    assert call["keywords"][0]["phrase"] == "lobster"
+    assert [event["type"] for event in events][-1] == "aural.ended"
+    assert of_type(events, "session.updated")[0]["session"]["aural"]["role"] == "CUSTOMER"
+
+
+def test_what_is_redacted_leaves_nowhere(whisper: Server, clips: dict[str, Recording]) -> None:
+    voice = np.pad(decode(clips["fleurs_zh_1883_clip5"].bytes, limit_s=60).samples, (0, SAMPLE_RATE))
+    session = {"aural": {"insights": ["terms", "entities"], "redact": ["DATE"]}, "include": ["aural.drafts"]}
+    events = asyncio.run(streamed(whisper, voice, session, "whisper-base"))
+    told = json.dumps(events, ensure_ascii=False)
+    assert "[DATE]" in told
+    assert "2011" not in told
+    assert "2017" not in told
+    finals = of_type(events, "conversation.item.input_audio_transcription.completed")
+    deltas = of_type(events, "conversation.item.input_audio_transcription.delta")
+    assert "".join(one["delta"] for one in deltas).split() == " ".join(one["transcript"] for one in finals).split()
+    session_id = of_type(events, "session.created")[0]["session"]["id"]
+    status, track = whisper.send("GET", f"/v1/captions/{session_id}.vtt")
+    assert status == 200
+    assert b"2011" not in track
+    assert b"[DATE]" in track
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({"insights": "moods"}, "moods"), ({"role": "boss"}, "CUSTOMER"), ({"moon": 1}, "moon"), ({"channel": -1}, "0")],
+)
+def test_a_wrong_wish_is_refused_by_name(whisper: Server, asked: dict[str, Any], named: str) -> None:
+    events = asyncio.run(streamed(whisper, np.zeros(0, np.float32), {"aural": asked}, "whisper-tiny.en"))
+    [error] = of_type(events, "error")
+    assert named in error["error"]["message"]

@@ -1,0 +1,55 @@
+"""A number that is read out while it is captioned never shows, and deltas still add up to the final text."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aural.insight.entities import PRIVATE
+from aural.insight.live_redaction import Growing
+from aural.types import Word
+
+SAID = "well my card is four one one one one one one one one one one one one one one one and that's it for 2 weeks"
+
+
+def told(words: list[str], pieces: list[int]) -> tuple[list[str], list[str], Growing]:
+    """Deltas and drafts of a text that is committed in pieces of so many words."""
+    growing, deltas, drafts, at = Growing(PRIVATE), [], [], 0
+    for count in pieces:
+        deltas.append(growing.grow("".join(f" {word}" for word in words[at : at + count])).text)
+        at += count
+        drafts.append(growing.draft("".join(f" {word}" for word in words[at : at + 3])))
+    deltas.append(growing.grow("".join(f" {word}" for word in words[at:])).text)
+    deltas.append(growing.end().text)
+    return deltas, drafts, growing
+
+
+@given(st.lists(st.integers(0, 6), max_size=12))
+def test_no_digit_shows_however_it_is_cut(pieces: list[int]) -> None:
+    deltas, drafts, growing = told(SAID.split(), pieces)
+    assert "".join(deltas) == growing.told == " well my card is [CARD_NUMBER] and that's it for 2 weeks"
+    for shown in drafts:
+        assert not {"four", "one"} & set(shown.split())
+
+
+def test_words_of_a_number_become_one() -> None:
+    growing = Growing(PRIVATE)
+    said = ["call", "four", "one", "one", "one", "one", "one", "one", "now"]
+    words = tuple(Word(f" {word}", i * 100, i * 100 + 90, 1.0) for i, word in enumerate(said))
+    first = growing.grow("".join(word.text for word in words[:5]), words[:5])
+    rest = growing.grow("".join(word.text for word in words[5:]), words[5:])
+    assert [word.text for word in first.words + rest.words] == [" call", " [PHONE_NUMBER]", " now"]
+    assert (rest.words[0].start, rest.words[0].end) == (100, 790)
+    assert first.text + rest.text == growing.told
+
+
+def test_a_number_at_the_end_of_an_utterance_may_go_on_in_the_next() -> None:
+    growing = Growing(PRIVATE)
+    assert growing.grow(" my card is 4111 1111").text == " my card is"
+    assert growing.end().text == " [ACCOUNT_NUMBER]"
+
+
+def test_what_is_no_number_is_told_at_once() -> None:
+    growing = Growing(PRIVATE)
+    assert growing.grow(" see you on friday").text == " see you on friday"
+    assert growing.draft(" at half past two") == " at half past two"
