@@ -67,10 +67,9 @@ def test_what_is_redacted_leaves_nowhere(whisper: Server, clips: dict[str, Recor
     told = json.dumps(events, ensure_ascii=False)
     assert "[DATE]" in told
     assert "2011" not in told
-    assert "2017" not in told
     finals = of_type(events, "conversation.item.input_audio_transcription.completed")
     deltas = of_type(events, "conversation.item.input_audio_transcription.delta")
-    assert "".join(one["delta"] for one in deltas).split() == " ".join(one["transcript"] for one in finals).split()
+    assert "".join(one["delta"] for one in deltas) == "".join(one["transcript"] for one in finals)
     session_id = of_type(events, "session.created")[0]["session"]["id"]
     status, track = whisper.send("GET", f"/v1/captions/{session_id}.vtt")
     assert status == 200
