@@ -10,6 +10,7 @@ from typing import Any
 
 from aural.engines.base import ModelSpec
 from aural.engines.catalog import Card, find
+from aural.engines.parakeet_files import weights_bytes
 from aural.engines.vllm_arguments import VOXTRAL, command_line, read_properties
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
@@ -86,14 +87,18 @@ def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Met
     specs = model_specs(asked, card, folder)
     most = asked.max_batch or MOST_CLIPS[specs[0].device]
     policy = Policy(most, most * LONGEST_CLIP_SAMPLES, asked.batch_window_ms / 1000)
-    need_bytes = size_bytes(folder) * BYTES_PER_WEIGHT_BYTE * len(specs)
+    need_bytes = _weights_bytes(asked, card, folder) * BYTES_PER_WEIGHT_BYTE * len(specs)
     return Prepared(Transcriber(Scheduler(specs, policy, limits, metrics), metrics), need_bytes)
 
 
 def model_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[ModelSpec]:
     """One spec per replica."""
     placements = place(
-        this_machine(), size_bytes(folder), device=asked.device, replicas=asked.replicas, threads=asked.threads
+        this_machine(),
+        _weights_bytes(asked, card, folder),
+        device=asked.device,
+        replicas=asked.replicas,
+        threads=asked.threads,
     )
     return [
         ModelSpec(
@@ -141,6 +146,13 @@ def _groups(table: dict[str, Any], cards: list[int]) -> list[list[int]]:
     if cards and size > len(cards):
         raise SettingsError(f"expected {size} CUDA devices for the parallel sizes of vLLM, found {len(cards)}")
     return [cards[start : start + size] for start in range(0, len(cards) - size + 1, size)]
+
+
+def _weights_bytes(asked: ModelSettings, card: Card, folder: Path | None) -> int:
+    """What a replica reads; on a GPU, where memory does not decide, an estimate. Raises LoadFailed."""
+    if card.family == "parakeet" and folder:
+        return weights_bytes(folder, asked.compute_type, "cpu" if asked.device == "auto" else asked.device)
+    return size_bytes(folder)
 
 
 def _compute_type(asked: ModelSettings, card: Card, placement: Placement) -> str:

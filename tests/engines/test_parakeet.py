@@ -23,6 +23,7 @@ from aural.engines.base import ModelSpec
 from aural.engines.parakeet import ParakeetEngine, _alike_in_length
 from aural.engines.parakeet_decoder import Hypothesis, Network, decode_ctc, decode_transducer
 from aural.engines.parakeet_features import log_mel, stack
+from aural.engines.parakeet_files import weights_bytes
 from aural.engines.parakeet_text import Vocabulary, read_vocabulary, sentences, spell
 from aural.errors import LoadFailed, SettingsError
 from aural.types import SAMPLE_RATE, Clip, Options, Samples
@@ -239,6 +240,12 @@ def test_the_files_of_a_compute_type(folders, tmp_path):
         (tmp_path / path.name.replace("model.onnx", "model.int8.onnx")).write_bytes(path.read_bytes())
     engine(tmp_path)
     engine(tmp_path, compute_type="int8")
+    int8 = weights_bytes(tmp_path, "auto", "cpu")
+    (tmp_path / "encoder-model.onnx").write_bytes(bytes(1000))
+    (tmp_path / "decoder_joint-model.onnx").write_bytes(bytes(1000))
+    (tmp_path / "encoder-model.onnx.data").write_bytes(bytes(1000))
+    assert weights_bytes(tmp_path, "auto", "cpu") == int8 > 3000
+    assert weights_bytes(tmp_path, "auto", "cuda:0") == 3000
     with pytest.raises(LoadFailed, match="float16"):
         engine(tmp_path, compute_type="float16")
 

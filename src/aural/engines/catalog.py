@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aural.engines.base import FAMILIES
+from aural.engines.parakeet_files import is_export
 from aural.engines.vllm_arguments import PROPERTIES
 from aural.engines.weights import assemble, package_folder
 from aural.errors import LoadFailed, SettingsError
@@ -153,7 +154,7 @@ def _find(source: str) -> Card:
     folder = Path(source).expanduser()
     if (folder / "model.bin").is_file():
         return Card(folder.resolve().name, "whisper", folder=folder.resolve())
-    if _has_nemo_files(folder):
+    if is_export(folder):
         return Card(folder.resolve().name, "parakeet", folder=folder.resolve())
     if any((folder / name).is_file() for name in VOXTRAL_FILES):
         return Card(folder.resolve().name, "voxtral", folder=folder.resolve())
@@ -189,13 +190,7 @@ def _cached(card: Card) -> Path | None:
 
     found = try_to_load_from_cache(card.repository, WEIGHTS[card.family]) if card.repository else None
     folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder and (card.family != "parakeet" or _has_nemo_files(folder)) else None
-
-
-def _has_nemo_files(folder: Path) -> bool:
-    """Whether a folder has a NeMo export, a transducer's both networks; a download that was broken off may not."""
-    encoder, joint = (any(folder.glob(f"{stem}-model*.onnx")) for stem in ("encoder", "decoder_joint"))
-    return (folder / "vocab.txt").is_file() and ((encoder and joint) or any(folder.glob("model*.onnx")))
+    return folder if folder and (card.family != "parakeet" or is_export(folder)) else None
 
 
 def weights(folder: Path) -> list[Path]:

@@ -16,8 +16,9 @@ from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.parakeet_decoder import Floats, Hypothesis, Ints
 from aural.engines.parakeet_features import HOP, log_mel, stack
+from aural.engines.parakeet_files import Config, read_config, weights_files
 from aural.engines.parakeet_language import EUROPEAN, guess
-from aural.engines.parakeet_network import Config, CtcModel, TransducerModel, read_config, weights_files
+from aural.engines.parakeet_network import CtcModel, TransducerModel
 from aural.engines.parakeet_text import Spoken, Vocabulary, read_vocabulary, sentences, spell
 from aural.errors import LoadFailed
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
@@ -48,15 +49,15 @@ def load(spec: ModelSpec) -> ParakeetEngine:
         raise LoadFailed(f"{spec.name}: expected a folder of weights, got none")
     config = read_config(spec.folder / "config.json")
     vocabulary = read_vocabulary(spec.folder / "vocab.txt")
-    files = weights_files(spec)
     try:
+        files = weights_files(spec.folder, spec.compute_type, spec.device)
         model: Model = (
             CtcModel(spec, files["model"], config, vocabulary.blank)
             if "model" in files
             else TransducerModel(spec, files, config, len(vocabulary), vocabulary.blank)
         )
-    except LoadFailed:
-        raise
+    except LoadFailed as error:
+        raise LoadFailed(f"{spec.name}: {error}") from error
     except Exception as error:
         raise LoadFailed(f"{spec.name}: {spec.folder} could not be loaded: {error}") from error
     return ParakeetEngine(spec, model, vocabulary, config)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,81 +18,16 @@ from aural.engines.parakeet_decoder import (
     decode_ctc,
     decode_transducer,
 )
+from aural.engines.parakeet_files import TENSORRT, Config
 from aural.engines.weights import cache_folder
 from aural.errors import LoadFailed
 
-SUFFIXES: Final = {"float32": "", "int8": ".int8", "float16": ".fp16"}
-"""Compute type → what the file names have before `.onnx`."""
-TENSORRT: Final = "tensorrt"
-"""A compute type of its own: TensorRT makes float16 of what it gets."""
-_STEMS: Final = {"encoder": "encoder-model", "decoder_joint": "decoder_joint-model"}
 _NUMPY_TYPES: Final = {
     **{"tensor(float)": np.float32, "tensor(float16)": np.float16},
     **{"tensor(int32)": np.int32, "tensor(int64)": np.int64},
 }
 _TENSORRT_SHAPES: Final = {"min": (1, 8), "opt": (8, 1000), "max": (32, 3000)}
 """Clips and feature frames that TensorRT prepares its engine for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """What config.json says, with the defaults of onnx-asr; `languages` is our own addition."""
-
-    bands: int = 80
-    """Of the log-mel features."""
-    subsampling: int = 8
-    """Feature frames per encoder frame."""
-    max_tokens_per_frame: int = 10
-    languages: tuple[str, ...] = ()
-    """ISO 639-1 codes; empty leaves it to the vocabulary."""
-
-
-def read_config(path: Path) -> Config:
-    """Raises LoadFailed."""
-    if not path.is_file():
-        return Config()
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-        return Config(
-            int(given.get("features_size", 80)),
-            int(given.get("subsampling_factor", 8)),
-            int(given.get("max_tokens_per_step", 10)),
-            tuple(map(str, given.get("languages", ()))),
-        )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise LoadFailed(f"{path}: expected a JSON object with the model's sizes: {error}") from error
-
-
-def weights_files(spec: ModelSpec) -> dict[str, Path]:
-    """`model`, or `encoder` and `decoder_joint`, of the compute type asked for; `auto` takes the best there is for the
-    device. Raises LoadFailed."""
-    assert spec.folder is not None
-    wanted = _wanted(spec)
-    for compute_type in wanted:
-        files = _found(spec.folder, SUFFIXES.get(compute_type, f".{compute_type}"))
-        if files:
-            return files
-    raise LoadFailed(
-        f"{spec.name}: expected model.onnx, or encoder-model.onnx and decoder_joint-model.onnx, in {spec.folder}, "
-        f"as {' or '.join(wanted)}; found none"
-    )
-
-
-def _wanted(spec: ModelSpec) -> tuple[str, ...]:
-    """Compute types of the files to look for, the best first."""
-    if spec.compute_type == TENSORRT:
-        return ("float32", "float16")
-    if spec.compute_type == "auto":
-        return ("int8", "float32", "float16") if spec.device == "cpu" else ("float16", "float32", "int8")
-    return (spec.compute_type,)
-
-
-def _found(folder: Path, suffix: str) -> dict[str, Path]:
-    pair = {key: folder / f"{stem}{suffix}.onnx" for key, stem in _STEMS.items()}
-    if all(path.is_file() for path in pair.values()):
-        return pair
-    single = folder / f"model{suffix}.onnx"
-    return {"model": single} if single.is_file() else {}
 
 
 class CtcModel:
@@ -156,7 +89,7 @@ class _Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers(spec, bands))
         if spec.device != "cpu" and self._session.get_providers()[0] == "CPUExecutionProvider":
-            raise LoadFailed(f"{spec.name}: expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
+            raise LoadFailed(f"expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
         self._inputs = {one.name: one for one in self._session.get_inputs()}
         self._types = {name: _NUMPY_TYPES[one.type] for name, one in self._inputs.items()}
         self._is_half = np.float16 in self._types.values()
@@ -186,9 +119,7 @@ def _providers(spec: ModelSpec, bands: int) -> list[Any]:
     if spec.compute_type == TENSORRT and bands:
         chosen.insert(0, ("TensorrtExecutionProvider", _tensorrt_options(spec, bands)))
     if chosen[0][0] not in onnxruntime.get_available_providers():
-        raise LoadFailed(
-            f"{spec.name}: expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking"
-        )
+        raise LoadFailed(f"expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking")
     return chosen
 
 
