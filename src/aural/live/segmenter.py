@@ -99,6 +99,12 @@ class Segmenter:
             return None
         return self.gate.voice_end + TAIL
 
+    @property
+    def quiet_to(self) -> int:
+        """While nothing is open: the audio before this belongs to no utterance, whatever comes."""
+        begin = self.gate.onset if self.gate.run else self.now
+        return max(self.accounted, begin - self._turn.prefix)
+
     def feed(self, probability: float) -> None:
         """The next frame of 512 samples, which are on the tape."""
         self.now += FRAME_SAMPLES

@@ -173,7 +173,10 @@ class Session:
         if not self._is_leaving or self.is_finished or self._segments.utterance is not None:
             return
         self.is_finished = True
-        self.ledger = self.ledger.plus(received=self._segments.accounted - self._tape.end)
+        quiet_to = self._segments.quiet_to
+        self._suppress(None, self._segments.accounted, quiet_to)
+        self._segments.accounted = quiet_to
+        self.ledger = self.ledger.plus(received=quiet_to - self._tape.end)
         self._settle()
 
     # What goes out.
