@@ -110,7 +110,7 @@ def serving(*flags: str, ready: bool = True, **environment: str) -> Iterator[Ser
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
         if ready:
-            wait_until(lambda: _pings(server), START_S)
+            wait_until(lambda: _pings(server) and _is_whole(server), START_S)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)
@@ -130,6 +130,12 @@ def _pings(server: Server) -> bool:
         return server.get("/ping")[0] == 200
     except urllib.error.URLError:
         return False
+
+
+def _is_whole(server: Server) -> bool:
+    """Whether every replica is ready: /ping is content with one of each model. Where a key is wanted nobody is asked."""
+    models = server.health().get("models", [])
+    return all(replica["state"] == "ready" for model in models for replica in model["replicas"])
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class Fetcher:
         allowed = {host if "://" in host else f"https://{host}" for host in self.hosts}
         if f"{parts.scheme}://{parts.netloc}" not in allowed:
             known = ", ".join(sorted(allowed)) or "none, see --fetch-from"
-            message = f"expected audio as base64 data, or a URL of an allowed host ({known}); got {url[:100]!r}"
+            message = f"expected audio as base64 (no paths), or a URL of an allowed host ({known}); got {url[:100]!r}"
             raise BadRequest(message, param="audio")
 
     async def fetch(self, link: Link) -> bytes:
