@@ -133,7 +133,7 @@ def _pings(server: Server) -> bool:
 
 
 def _is_whole(server: Server) -> bool:
-    """Whether every replica is ready: /ping is content with one of each model. Where a key is wanted nobody is asked."""
+    """Whether every replica is ready: /ping is content with one. Where a key is wanted, nobody is asked."""
     models = server.health().get("models", [])
     return all(replica["state"] == "ready" for model in models for replica in model["replicas"])
 
