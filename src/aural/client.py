@@ -15,9 +15,10 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPException
 from typing import Any, Protocol, TypeVar
 
 from aural.errors import BodyTooLarge, CallFailed
@@ -100,7 +101,10 @@ class Client:
         asked = Asked(audio, content_type, LINES, _attributes(options))
         self._check(asked)
         chunks = self._patiently(partial(_opened, self._transport, asked))
-        yield from map(json.loads, lines(chunks))
+        for part in map(json.loads, lines(chunks)):
+            if part.get("type") == "error":
+                raise CallFailed(500, part["error"]["code"], part["error"]["message"])
+            yield part
 
     def send(self, asked: Asked) -> bytes:
         """Any call of /invocations. Raises CallFailed, BodyTooLarge."""
@@ -176,17 +180,24 @@ class _Http:
     api_key: str
 
     def send(self, asked: Asked) -> bytes:
-        with self._open(asked, READ_S) as answer:
+        with self._open(asked, READ_S) as answer, self._whole():
             body: bytes = answer.read()
             return body
 
     def stream(self, asked: Asked) -> Iterator[bytes]:
-        with self._open(asked, STREAM_READ_S) as answer:
+        with self._open(asked, STREAM_READ_S) as answer, self._whole():
             while chunk := answer.read1():
                 yield chunk
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, HTTPException) as error:
+            raise CallFailed(500, "broken_off", f"{self.url}: {error!r}") from error
 
     def _open(self, asked: Asked, limit_s: float) -> Any:
         headers = {"Content-Type": asked.content_type, "Accept": asked.accept}

@@ -71,7 +71,7 @@ def standin(root: Path, command: tuple[str, ...] = PUPPET) -> Iterator[Local]:
     thread.start()
     cloud = Cloud(REGION, f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: server.started, 60)
+        wait_until(lambda: server.started, 120)
         yield Local(cloud.url, cloud, app)
     finally:
         cloud.close()
@@ -81,5 +81,5 @@ def standin(root: Path, command: tuple[str, ...] = PUPPET) -> Iterator[Local]:
 
 def puppet(**more: Any) -> Deployment:
     model = Model(name="speech", image="cpu", **more.pop("model", {}))
-    given = {"name": "puppet", "models": (model,), "instance": Instance(type="ml.c6i.xlarge", startup_s=60)} | more
+    given = {"name": "puppet", "models": (model,), "instance": Instance(type="ml.c6i.xlarge", startup_s=600)} | more
     return Deployment(region=REGION, **given)

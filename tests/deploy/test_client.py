@@ -41,6 +41,8 @@ def test_refusals_are_typed(fake: Server) -> None:
         assert (caught.value.status, caught.value.code) == (400, "invalid_request")
         with pytest.raises(CallFailed, match="415"):
             list(client.stream(b"no audio"))
+    with Client(fake.url) as client, pytest.raises(CallFailed, match="engine_failed"):
+        list(client.stream(speech("all is well", "fail", every_s=28), content_type="audio/wav"))
     with pytest.raises(BodyTooLarge, match="FLAC"), Client(fake.url, largest_bytes=3) as client:
         client.transcribe(b"abcd")
 

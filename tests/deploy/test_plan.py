@@ -163,6 +163,10 @@ def test_a_private_network_is_planned() -> None:
     model = next(one.resource for one in plan.actions if one.resource.kind == "model").create.request
     assert model["EnableNetworkIsolation"] is True
     assert model["VpcConfig"] == {"Subnets": ["subnet-0a"], "SecurityGroupIds": ["sg-0a"]}
+    together = make_plan(several(network=network), None)
+    assert together.problems == ()
+    config = next(one.resource for one in together.actions if one.resource.kind == "endpoint config").create.request
+    assert config["VpcConfig"] == model["VpcConfig"]
 
 
 @pytest.mark.parametrize(("on", "target"), [("concurrency", 10.5), ("invocations", 126), ("gpu", 70)])
@@ -186,6 +190,14 @@ def test_init_writes_a_file_that_plans(tmp_path: Path) -> None:
     again = CliRunner().invoke(main, arguments)
     assert again.exit_code == 1
     assert "there is one" in again.output
+
+
+@pytest.mark.parametrize("use", ["interactive", "captions", "analysis"])
+def test_what_aural_recommend_writes_plans(tmp_path: Path, use: str) -> None:
+    file = tmp_path / "deploy.toml"
+    done = CliRunner().invoke(main, ["recommend", "--for", use, "--hours", "1000", "--deploy-file", str(file)])
+    assert done.exit_code == 0, done.output
+    assert make_plan(load(file), None).problems == ()
 
 
 @pytest.mark.parametrize("model", ["whisper-base", "voxtral-mini"])

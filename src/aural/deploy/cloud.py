@@ -26,6 +26,7 @@ MISSING_CODES = frozenset(
     {
         "NoSuchEntity",
         "NotFound",
+        "NotFoundException",
         "404",
         "NoSuchBucket",
         "NoSuchKey",

@@ -128,7 +128,8 @@ def test(file: Path, local: bool, audio: Path | None) -> None:
     with _cloud(deployment, local, start=False) as cloud:
         results = trial.run(cloud, deployment, audio.read_bytes() if audio else None)
     for result in results:
-        click.echo(f"{'ok    ' if result.ok else 'FAILED'} {result.route}: {result.said}")
+        mark = "skip" if result.skipped else "ok" if result.ok else "FAILED"
+        click.echo(f"{mark:<6} {result.route}: {result.said}")
     if not all(result.ok for result in results):
         raise DeployError(f"{sum(not result.ok for result in results)} of {len(results)} routes failed")
 

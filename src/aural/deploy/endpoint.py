@@ -75,11 +75,7 @@ def model(deployment: Deployment, one: Model, place: Place) -> Resource:
         "EnableNetworkIsolation": deployment.network.isolated,
         "Tags": tags(deployment),
     }
-    if deployment.network.subnets:
-        content["VpcConfig"] = {
-            "Subnets": list(deployment.network.subnets),
-            "SecurityGroupIds": list(deployment.network.security_groups),
-        }
+    content |= _vpc(deployment)
     name = f"{deployment.name[:30]}-{one.name[:20]}-{digest(content)}"
     return Resource(
         "model",
@@ -89,6 +85,13 @@ def model(deployment: Deployment, one: Model, place: Place) -> Resource:
         Call("sagemaker", "delete_model", {"ModelName": name}),
         whole,
     )
+
+
+def _vpc(deployment: Deployment) -> dict[str, Any]:
+    network = deployment.network
+    if not network.subnets:
+        return {}
+    return {"VpcConfig": {"Subnets": list(network.subnets), "SecurityGroupIds": list(network.security_groups)}}
 
 
 def _environment(deployment: Deployment, one: Model, place: Place) -> dict[str, str]:
@@ -116,6 +119,8 @@ def config(deployment: Deployment, models: list[Resource], place: Place) -> Reso
     content: dict[str, Any] = {"ProductionVariants": [_variant(deployment, models)], "Tags": tags(deployment)}
     if deployment.uses_components:
         content["ExecutionRoleArn"] = role_arn(deployment, place)
+        content["EnableNetworkIsolation"] = deployment.network.isolated
+        content |= _vpc(deployment)
     if deployment.kms_key:
         content["KmsKeyId"] = deployment.kms_key
     if deployment.asynchronous:

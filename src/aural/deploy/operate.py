@@ -13,7 +13,7 @@ from aural.deploy.blueprint import LOCAL_SERVICES, draw
 from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import Place
 from aural.deploy.plan import look
-from aural.deploy.resources import Call, Resource
+from aural.deploy.resources import Call, Resource, whole
 from aural.deploy.settle import Patience, settle
 from aural.deploy.spec import Deployment
 from aural.deploy.tidy import current_config, generations, obsolete, owned_models
@@ -80,10 +80,9 @@ def _scaling(cloud: Cloud, deployment: Deployment) -> list[str]:
 def scale(cloud: Cloud, deployment: Deployment, count: int, model: str, say: Say, patience: Patience) -> None:
     """Run `count` instances, or copies of one model, now; autoscaling goes on from there. Raises DeployError."""
     label = _label(deployment, model)
-    naming = _naming(deployment, label)
     cloud.call(_scale_call(deployment, label, count))
     say(f"{label}: {count} wanted")
-    settle(cloud, naming, patience, say, wanted=False)
+    settle(cloud, _waited_for(deployment, label), patience, say, wanted=False)
 
 
 def _label(deployment: Deployment, model: str) -> str:
@@ -105,16 +104,12 @@ def _scale_call(deployment: Deployment, label: str, count: int) -> Call:
     return Call("sagemaker", "update_endpoint_weights_and_capacities", request)
 
 
-def _naming(deployment: Deployment, label: str) -> Resource:
-    kind = "inference component" if deployment.uses_components else "endpoint"
-    place = Place(
-        "000000000000",
-        deployment.region,
-        hub={one.jumpstart: jumpstart.unknown(one.jumpstart) for one in deployment.models},
-    )
-    if deployment.existing:
+def _waited_for(deployment: Deployment, label: str) -> Resource:
+    if not deployment.uses_components:
         return _endpoint(deployment, "")
-    return next(one for one in draw(deployment, place) if one.kind == kind and one.name == label)
+    naming = {"InferenceComponentName": label}
+    read, delete = (Call("sagemaker", f"{verb}_inference_component", naming) for verb in ("describe", "delete"))
+    return Resource("inference component", label, read, read, delete, whole)
 
 
 def _endpoint(deployment: Deployment, config: str) -> Resource:
@@ -126,7 +121,7 @@ def _endpoint(deployment: Deployment, config: str) -> Resource:
         Call("sagemaker", "create_endpoint", request),
         Call("sagemaker", "describe_endpoint", naming),
         Call("sagemaker", "delete_endpoint", naming),
-        lambda answer: answer,
+        whole,
         Call("sagemaker", "update_endpoint", {**request, "RetainAllVariantProperties": True}),
     )
 

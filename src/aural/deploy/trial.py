@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import time
@@ -17,12 +18,14 @@ from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import component_name
 from aural.deploy.operate import status
 from aural.deploy.spec import Deployment, Model
-from aural.errors import AuralError, DeployError
+from aural.duplex import connect
+from aural.errors import AuralError, DeployError, SettingsError
 
 SAMPLE_RATE = 16_000
 SAMPLE_BYTES = 2
 LONGEST_SAID = 120
 ASYNC_LIMIT_S, ASYNC_POLL_S = 900.0, 0.5
+GREETING_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Result:
     route: str
     ok: bool
     said: str
+    skipped: bool = False
 
 
 def run(cloud: Cloud, deployment: Deployment, audio: bytes | None) -> list[Result]:
@@ -43,7 +47,24 @@ def run(cloud: Cloud, deployment: Deployment, audio: bytes | None) -> list[Resul
         component = component_name(deployment, model) if deployment.uses_components else ""
         with Client(deployment.name, deployment.region, cloud.url, component) as client:
             results += _routes(client, model, clip, jumpstart=bool(model.jumpstart) and not cloud.is_local)
-    return results
+    return results if deployment.uses_components else [*results, _both_ways(cloud, deployment)]
+
+
+def _both_ways(cloud: Cloud, deployment: Deployment) -> Result:
+    """A live session: that it opens and greets."""
+    try:
+        return Result("bidirectional stream", True, asyncio.run(_greeting(cloud, deployment))[:LONGEST_SAID])
+    except SettingsError as error:
+        return Result("bidirectional stream", True, f"not tried: {error}", skipped=True)
+    except (AuralError, TimeoutError) as error:
+        return Result("bidirectional stream", False, str(error) or f"no greeting within {GREETING_S:.0f} s")
+
+
+async def _greeting(cloud: Cloud, deployment: Deployment) -> str:
+    where = {"region": deployment.region, "url": cloud.url}
+    async with asyncio.timeout(GREETING_S), connect(f"sagemaker:{deployment.name}", **where) as stream:
+        message = await stream.receive()
+    return str(json.loads(message or "{}").get("type", "closed"))
 
 
 def _routes(client: Client, model: Model, clip: bytes, *, jumpstart: bool) -> list[Result]:

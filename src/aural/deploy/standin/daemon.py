@@ -18,10 +18,10 @@ from aural.deploy.standin.container import free_port
 from aural.deploy.standin.wire import HOST
 from aural.errors import DeployError
 
-START_S = 30.0
-STOP_S = 45.0
+START_S = 120.0
+STOP_S = 60.0
 POLL_S = 0.1
-PING_S = 5.0
+PING_S = 30.0
 LOG = "standin.log"
 
 
