@@ -89,6 +89,7 @@ def test_an_open_loop_shows_overload_where_a_closed_one_does_not() -> None:
     assert honest.latency.highest == pytest.approx(requests * SERVICE_S / 2, rel=0.1)
     assert honest.latency.mean.value == pytest.approx(requests * SERVICE_S / 4, rel=0.1)
     assert honest.throughput.value == pytest.approx(1 / SERVICE_S, rel=0.01)
+    assert any("overload: " in doubt and "20 of 40 a second" in doubt for doubt in honest.doubts)
 
 
 def test_a_stall_of_a_second_is_seen_by_all_who_came_meanwhile() -> None:

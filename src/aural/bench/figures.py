@@ -22,7 +22,8 @@ MOST_LAG_SHARE = 0.05
 CUT_SHARE, CUT_S = 0.2, 2.5
 """A text whose last right word lies so far before the end of speech, as a share of it and in seconds, is cut off."""
 MOST_CUT = 0.02
-LEAST_ACHIEVED = 0.95
+MOST_WAITING, MOST_WAITING_SHARE = 5, 0.05
+"""Requests that may be unanswered when the last one arrives, or a share of all; more is a queue that grows."""
 REFUSED = frozenset({"http-429", "http-503", "ThrottlingException", "ServiceUnavailable"})
 """What an endpoint says that does not take the request; everything else is a failure."""
 TIMEOUT = "timeout"
@@ -154,7 +155,7 @@ class Figures:
     @cached_property
     def doubts(self) -> list[str]:
         """Why these figures should not be believed, or not be compared; empty when nothing speaks against them."""
-        return [*self._failed(), *self._wrong(), *self._unlawful(), *self._own_fault()]
+        return [*self._failed(), *self._wrong(), *self._overloaded(), *self._unlawful(), *self._own_fault()]
 
     def _failed(self) -> list[str]:
         found = []
@@ -175,6 +176,19 @@ class Figures:
         if self.wrong_texts:
             found.append(f"{self.wrong_texts} answers carry the text of another request")
         return found
+
+    def _overloaded(self) -> list[str]:
+        """An open loop whose queue grew until the end: its latency says how long it was watched."""
+        dues = [a.due for a in self.cell.answers if a.due is not None]
+        if self.load.kind != "open" or not dues:
+            return []
+        waiting = sum(a.end > max(dues) for a in self.cell.answers)
+        if waiting <= max(MOST_WAITING, MOST_WAITING_SHARE * len(dues)):
+            return []
+        return [
+            f"overload: {waiting} of {len(dues)} requests were unanswered when the last one came, "
+            f"{self.throughput.value:.3g} of {self.load.rate:.3g} a second were answered"
+        ]
 
     def _unlawful(self) -> list[str]:
         if self.cell.done.interrupted:
