@@ -17,8 +17,8 @@ from aural.streaming.events import Done
 from aural.streaming.session import Wish, connect
 from aural.types import SAMPLE_RATE, Samples
 from tests.api.wire import form, wav
-from tests.conftest import Server, serving, words
-from tests.engines.ears import DIGITS
+from tests.conftest import Recording, Server, serving, words
+from tests.engines.ears import DIGITS, SOUNDS
 from tests.serving.test_faults import answers, ask, pids, wait_for_recovery
 
 NAME = "parakeet-digits"
@@ -77,8 +77,14 @@ def test_invocations(server: Server) -> None:
     assert (status, answer["text"]) == (200, ZERO)
 
 
-def test_silence_makes_no_words(server: Server) -> None:
-    assert json.loads(transcribed(server, np.zeros(3 * SAMPLE_RATE, np.float32)))["text"] == ""
+@pytest.mark.parametrize("sound", SOUNDS)
+def test_what_nobody_said_makes_no_words(server: Server, sound: str) -> None:
+    assert json.loads(transcribed(server, SOUNDS[sound]()))["text"] == ""
+
+
+def test_a_dog_makes_no_words(server: Server, clips: dict[str, Recording]) -> None:
+    barking = decode(clips["nonspeech-dog"].bytes, limit_s=60).samples
+    assert json.loads(transcribed(server, barking))["text"] == ""
 
 
 @pytest.mark.parametrize(

@@ -133,12 +133,14 @@ def _evidence(text: str, heard: Hypothesis, clip_samples: int) -> guard.Evidence
 
 def _segment(sentence: Sequence[Spoken], with_words: bool) -> Segment:
     text = "".join(one.word.text for one in sentence)
+    avg_logprob = float(np.mean([logprob for one in sentence for logprob in one.logprobs]))
     return Segment(
         text=text,
         start=sentence[0].word.start,
         end=sentence[-1].word.end,
-        avg_logprob=float(np.mean([logprob for one in sentence for logprob in one.logprobs])),
+        avg_logprob=avg_logprob,
         compression_ratio=guard.compression_ratio(text),
+        no_speech_prob=float(-np.expm1(avg_logprob)),  # what these models leave to blanks and other tokens
         tokens=tuple(token for one in sentence for token in one.tokens),
         words=tuple(one.word for one in sentence) if with_words else (),
     )
