@@ -174,6 +174,8 @@ def serve(**given: Any) -> None:
 @click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True)
 @click.option("--prompt", default="", help="Text that came before, for style and spelling.")
 @click.option("--words", is_flag=True, help="Times of words, in verbose_json.")
+@click.option("--insights", help="What to look for in the text: all, names between commas, or a JSON object.")
+@click.option("--redact", help="What must not be printed: true, or categories between commas.")
 @click.option("--url", help="Ask the server at this address instead of loading a model here.")
 @_option("--api-key", help="The server's key.")
 @_options(ENGINE_OPTIONS)
@@ -183,7 +185,7 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
     from aural import logs, offline
 
     ask = offline.Wish(
-        **{name: given.pop(name) for name in ("form", "language", "task", "prompt", "words")},
+        **{name: given.pop(name) for name in ("form", "language", "task", "prompt", "words", "insights", "redact")},
         model=given["models"],
     )
     url = given.pop("url")
@@ -199,6 +201,8 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
 @click.option("--language", help="As 'en', 'zh-TW', 'chinese'; left out, it is detected.")
 @click.option("--silence-ms", type=int, default=500, show_default=True, help="Silence that ends an utterance.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Keep it: .txt, .srt or .vtt.")
+@click.option("--insights", help="What to look for in the text: all, names between commas, or a JSON object.")
+@click.option("--redact", help="What must not be shown: true, or categories between commas.")
 @click.option("--url", help="Speak to the server at this address instead of starting one here.")
 @_option("--api-key", help="The server's key.")
 @_options(ENGINE_OPTIONS)
@@ -216,7 +220,13 @@ def live(source: str, **given: Any) -> None:
         raise click.UsageError("expected a FILE, or samples on stdin; stdin is a terminal")
     if source != terminal.STDIN and not Path(source).is_file():
         raise click.BadParameter(f"{source!r} is no file", param_hint="FILE")
-    wish = Wish(model=given["models"], language=given["language"], silence_ms=given["silence_ms"], words=True)
+    wish = Wish(
+        model=given["models"],
+        language=given["language"],
+        silence_ms=given["silence_ms"],
+        words=True,
+        aural={name: given[name] for name in ("insights", "redact") if given[name]},
+    )
     key = given["api_key"] or ""
 
     async def run() -> None:

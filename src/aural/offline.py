@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,9 +20,16 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from aural.api import formats
 from aural.api.service import Answer, language_options
 from aural.app import running_fleet
+from aural.assembly import build_understanding
 from aural.audio.decode import decode
 from aural.errors import BadRequest, SettingsError
+from aural.insight import digest
+from aural.insight import request as parsed
+from aural.insight.redaction import redact
+from aural.insight.request import parse_wish
+from aural.metrics import Metrics
 from aural.serving.transcriber import Transcriber
+from aural.serving.understanding import Understanding
 from aural.settings import Settings
 from aural.text import join, plain
 from aural.types import Options, Pcm, Task, Timestamps
@@ -38,10 +45,12 @@ class Wish:
     prompt: str
     words: bool
     model: str | None
+    insights: str | None = None
+    redact: str | None = None
 
     @property
     def timestamps(self) -> Timestamps:
-        if self.words:
+        if self.words or self.insights:
             return Timestamps.WORD
         return Timestamps.NONE if self.form in ("text", "json") else Timestamps.SEGMENT
 
@@ -49,6 +58,8 @@ class Wish:
 async def transcribe(files: Sequence[Path], wish: Wish, settings: Settings) -> None:
     """Print the transcript of each file, heard by workers of this process."""
     code, script = language_options(wish.language)
+    asked = parse_wish(wish.insights, wish.redact)
+    understanding = build_understanding(settings, Metrics())
     options = Options(
         language=code,
         task=wish.task,
@@ -62,13 +73,33 @@ async def transcribe(files: Sequence[Path], wish: Wish, settings: Settings) -> N
                 pcm = await asyncio.to_thread(decode, file.read_bytes(), limit_s=settings.max_audio_s)
                 bar = progress.add_task(file.name, total=len(pcm))
                 answer = await _hear(transcriber, pcm, options, script, progress, bar)
+                answer = await _understood(answer, pcm, asked, understanding)
                 progress.console.file.flush()
                 print(_written(answer, wish))
+    await understanding.stop()
+
+
+async def _understood(answer: Answer, pcm: Pcm, asked: parsed.Wish, understanding: Understanding) -> Answer:
+    """The answer without what is private, and with what is asked for beside it."""
+    transcript = redact(answer.transcript, asked.redact) if asked.redact else answer.transcript
+    found = None
+    if asked.insights is not None:
+        is_private = bool(asked.redact)
+        found = await understanding.of_transcripts([transcript], asked.insights, [pcm], is_private=is_private)
+    return replace(answer, transcript=transcript, insights=found)
 
 
 async def ask_server(files: Sequence[Path], wish: Wish, url: str, api_key: str) -> None:
     """Print the answer of a server to each file."""
-    fields = {"response_format": wish.form, "model": wish.model, "language": wish.language, "prompt": wish.prompt}
+    form = "json" if wish.form == "text" and wish.insights else wish.form
+    fields = {
+        "response_format": form,
+        "model": wish.model,
+        "language": wish.language,
+        "prompt": wish.prompt,
+        "insights": wish.insights,
+        "redact": wish.redact,
+    }
     if wish.words:
         fields["timestamp_granularities[]"] = "word"
     route = "translations" if wish.task == "translate" else "transcriptions"
@@ -76,7 +107,8 @@ async def ask_server(files: Sequence[Path], wish: Wish, url: str, api_key: str) 
         for file in files:
             bar = progress.add_task(file.name, total=None)
             given = {name: value for name, value in fields.items() if value}
-            print((await asyncio.to_thread(_post, f"{url.rstrip('/')}/v1/audio/{route}", file, given, api_key)).strip())
+            answer = await asyncio.to_thread(_post, f"{url.rstrip('/')}/v1/audio/{route}", file, given, api_key)
+            print(answer.strip() if form == wish.form else _read_out(json.loads(answer)))
             progress.remove_task(bar)
 
 
@@ -114,8 +146,15 @@ def _written(answer: Answer, wish: Wish) -> str:
             granularities = [Timestamps.SEGMENT, *([Timestamps.WORD] if wish.words else [])]
             body = formats.as_verbose_json(answer, wish.task, granularities)
             return json.dumps(body, ensure_ascii=False, indent=2)
+        case _ if answer.insights is not None:
+            return _read_out({"text": plain(answer.transcript.segments), "insights": answer.insights})
         case _:
             return plain(answer.transcript.segments)
+
+
+def _read_out(body: dict[str, Any]) -> str:
+    """Text, then what was found, for people."""
+    return "\n".join([body["text"], "", *digest.of_file(body["insights"])])
 
 
 def _post(url: str, file: Path, fields: dict[str, str], api_key: str) -> str:

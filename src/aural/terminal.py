@@ -23,8 +23,9 @@ from rich.text import Text
 from aural.api import formats
 from aural.audio.decode import decode
 from aural.errors import SettingsError
+from aural.insight import digest
 from aural.streaming.clock import CaptureClock
-from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Started, Stopped
+from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Other, Started, Stopped
 from aural.streaming.pace import FRAME_S, paced
 from aural.streaming.session import LiveSession, Wish, connect
 from aural.types import SAMPLE_RATE, Segment, samples, seconds
@@ -117,6 +118,9 @@ class Screen:
 class Display(Protocol):
     def say(self, line: Line) -> None: ...
 
+    def note(self, text: str) -> None:
+        """A line beside the captions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Colour:
@@ -125,6 +129,9 @@ class Colour:
     def say(self, line: Line) -> None:
         self.console.print(_drawn(line))
 
+    def note(self, text: str) -> None:
+        self.console.print(Text(f"       {text}", "cyan"))
+
 
 @dataclass(frozen=True, slots=True)
 class Plain:
@@ -132,6 +139,9 @@ class Plain:
 
     def say(self, line: Line) -> None:
         print(line.committed, flush=True)
+
+    def note(self, text: str) -> None:
+        print(f"# {text}", flush=True)
 
 
 async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | None) -> None:
@@ -150,10 +160,28 @@ async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | 
                 async for event in session:
                     if line := screen.follow(event):
                         display.say(line)
+                    for note in _notes(event):
+                        display.note(note)
                 await sending
             finally:
                 sending.cancel()
                 _write(screen.segments, save)
+
+
+def _notes(event: Event) -> list[str]:
+    """What insights say, in lines."""
+    if not isinstance(event, Other):
+        return []
+    match event.raw.get("type"):
+        case "aural.utterance_insights":
+            return [said] if (said := digest.of_utterance(event.raw)) else []
+        case "aural.alert":
+            return [digest.of_alert(event.raw)]
+        case "aural.call_insights" if event.raw.get("is_final"):
+            return digest.of_call(event.raw)
+        case "aural.insights_skipped":
+            return [f"insights skipped: {event.raw.get('message')}"]
+    return []
 
 
 async def _send(session: LiveSession, frames: AsyncIterator[bytes], clock: CaptureClock) -> None:

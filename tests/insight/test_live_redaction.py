@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aural.insight.entities import PRIVATE
@@ -24,6 +24,7 @@ def told(words: list[str], pieces: list[int]) -> tuple[list[str], list[str], Gro
     return deltas, drafts, growing
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=12))
 def test_no_digit_shows_however_it_is_cut(pieces: list[int]) -> None:
     deltas, drafts, growing = told(SAID.split(), pieces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aural.insight.entities import PRIVATE, find
@@ -52,6 +52,7 @@ def test_dates_amounts_and_counts_stay(text: str) -> None:
     assert redacted(text) == text
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=13, max_size=16), st.sampled_from([" ", "-", ", ", ""]), st.booleans())
 def test_no_digit_of_a_long_number_is_left(digits: list[int], between: str, in_words: bool) -> None:
     said = (between.strip("-") or " ").join(SAID[d] for d in digits) if in_words else between.join(map(str, digits))

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -42,6 +42,8 @@ class Wish:
     drafts: bool = True
     words: bool = False
     """Words with their times."""
+    aural: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """`insights`, `redact`, `call`, `channel`, `role`: what OpenAI has no name for."""
 
 
 @asynccontextmanager
@@ -117,6 +119,7 @@ def _session(wish: Wish) -> dict[str, Any]:
                 "turn_detection": {"type": "server_vad", "silence_duration_ms": wish.silence_ms},
             }
         },
+        **({"aural": dict(wish.aural)} if wish.aural else {}),
         "include": [DETAILS, *([DRAFTS] if wish.drafts else []), *([WORDS] if wish.words else [])],
     }
 
