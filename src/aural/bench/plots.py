@@ -69,6 +69,22 @@ def lines(
     return _frame(title, grid + marks + _names(shown, x, y))
 
 
+def beside(title: str, plots: Sequence[str], style: str) -> str:
+    """Plots in a row as an SVG file of its own."""
+    width = LEFT + WIDTH + RIGHT
+    height = max((int(plot.split('viewBox="0 0 ')[1].split('"')[0].split()[1]) for plot in plots), default=0)
+    placed = "".join(
+        plot.replace("<svg ", f'<svg x="{width * i}" y="0" width="{width}" ', 1).replace(
+            ' role="img"', ' preserveAspectRatio="xMidYMin"', 1
+        )
+        for i, plot in enumerate(plots)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width * len(plots)} {height}" role="img">'
+        f"<title>{escape(title)}</title><style>{escape(style, quote=False)}</style>{placed}</svg>\n"
+    )
+
+
 def steps(title: str, series: Sequence[Series], x_name: str) -> str:
     """Cumulative distributions: `Point.x` is the value, `Point.y` the share up to it."""
     shown = [one for one in series if one.points]

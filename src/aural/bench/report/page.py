@@ -13,15 +13,19 @@ LINK = re.compile(r"\[([^\]]+)\]\((https?://[^)\s]+)\)")
 
 
 def render(title: str, sections: Sequence[Section]) -> str:
-    style = (files("aural.bench.report") / "page.css").read_text(encoding="utf-8")
     body = "\n".join(_section(section) for section in sections)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{escape(title)}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
+
+
+def style() -> str:
+    """The colours of page and plots, in light and dark and on paper."""
+    return (files("aural.bench.report") / "page.css").read_text(encoding="utf-8")
 
 
 def _section(section: Section) -> str:
