@@ -27,7 +27,7 @@ from aural.engines.parakeet_files import weights_bytes
 from aural.engines.parakeet_text import Vocabulary, read_vocabulary, sentences, spell
 from aural.errors import LoadFailed, SettingsError
 from aural.types import SAMPLE_RATE, Clip, Options, Samples
-from benchmarks.nemo_models import write_random
+from benchmarks.nemo_models import SIZES, write_random
 from tests.conftest import DATA, recordings
 from tests.engines.ears import DIGITS, ears, noise
 
@@ -100,6 +100,17 @@ def test_what_is_heard_is_what_onnx_asr_hears(folders, audios, kind, order):
         assert text_of(ours, one) == other.text
         if kind != "ctc":  # onnx-asr adds up the frames of a run, we take their mean
             np.testing.assert_allclose(one.logprobs, other.logprobs, atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "kind"), [("parakeet", "tdt"), ("parakeet-v3", "tdt"), ("parakeet", "rnnt")])
+def test_decoders_of_the_real_size(audios, tmp_path, size, kind):
+    folder = write_random(tmp_path, kind, SIZES[size])
+    theirs = onnx_asr.load_model(f"nemo-conformer-{kind}", folder, providers=CPU).with_timestamps()
+    ours = engine(folder, threads=2)
+    for heard, other in zip(ours._hear(audios), theirs.recognize(audios), strict=True):
+        assert [ours._vocabulary.pieces[token] for token in heard.tokens] == other.tokens
+        np.testing.assert_allclose(heard.starts * FRAME_S, other.timestamps)
 
 
 def test_durations_vary(folders, audios):
