@@ -120,7 +120,7 @@ class Tab:
 @asynccontextmanager
 async def open_tab(address: str, *flags: str) -> AsyncIterator[Tab]:
     """A tab that shows an address."""
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = [chromium(), *FLAGS, f"--user-data-dir={profile}", *flags, "about:blank"]
         browser = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL

@@ -14,7 +14,7 @@ from rich.console import Console
 from aural.audio.decode import decode
 from aural.errors import SessionLost, SettingsError
 from aural.streaming.clock import CaptureClock
-from aural.streaming.events import Done, Drafted, Failed, Grown, Spoken, Started, Stopped
+from aural.streaming.events import Done, Drafted, Failed, Grown, Started, Stopped
 from aural.streaming.session import Wish, connect
 from aural.terminal import Screen
 from tests.conftest import DATA, Recording, Server, words
@@ -44,6 +44,12 @@ def test_samples_on_stdin_are_captioned(whisper: Server, clips: dict[str, Record
     done = live("--url", whisper.url, stdin=pcm + b"\0")
     assert done.returncode == 0, done.stderr
     assert words(done.stdout.decode()) == LOBSTERS
+
+
+def test_without_an_address_it_starts_a_server_of_its_own(clips: dict[str, Recording]) -> None:
+    done = live(str(clips["LJ001-0002"].path), "--model", "whisper-tiny.en", "--replicas", "1")
+    assert done.returncode == 0, done.stderr
+    assert words(done.stdout.decode()) == words("in being comparatively modern")
 
 
 @pytest.mark.parametrize(
@@ -93,12 +99,12 @@ def test_the_screen_follows_the_session() -> None:
     screen = Screen(clock)
     assert "listening" in drawn(screen)
     screen.follow(Started("a", 0.5))
-    screen.follow(Grown("a", "Hello", (Spoken("Hello", 0.5, 0.9),)))
+    screen.follow(Grown("a", "Hello"))
     screen.follow(Drafted("a", " wor"))
     shown = drawn(screen)
     assert "Hello wor" in shown
     assert "hearing speech" in shown
-    assert "word" in shown
+    assert "first word" in shown
     screen.follow(Stopped("a", 2.0))
     line = screen.follow(Done("a", "Hello world."))
     assert line is not None

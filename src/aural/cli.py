@@ -224,7 +224,6 @@ def live(source: str, **given: Any) -> None:
         model=given["models"],
         language=given["language"],
         silence_ms=given["silence_ms"],
-        words=True,
         aural={name: given[name] for name in ("insights", "redact") if given[name]},
     )
     key = given["api_key"] or ""

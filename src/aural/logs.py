@@ -8,6 +8,8 @@ import sys
 from pythonjsonlogger.json import JsonFormatter
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+REFUSED_HANDSHAKE = "ASGI callable returned without completing handshake."
+"""What uvicorn logs as an error when a WebSocket is refused with an HTTP response, as it may be."""
 
 
 def configure(level: str, form: str) -> None:
@@ -19,7 +21,9 @@ def configure(level: str, form: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of what the answer says
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request to vLLM
-    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.setLevel(max(logging.WARNING, logging.getLevelName(level.upper())))
+    uvicorn.addFilter(lambda record: record.getMessage() != REFUSED_HANDSHAKE)
 
 
 class _Text(logging.Formatter):

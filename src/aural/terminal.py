@@ -53,13 +53,15 @@ class Line:
 
 @dataclass(slots=True)
 class Screen:
-    """What is shown: the utterances that are still open, whether somebody speaks, how late the words are."""
+    """What is shown: the utterances that are still open, whether somebody speaks, how late it all is."""
 
     clock: CaptureClock
     open: dict[str, Line] = field(default_factory=dict)
     speaking: set[str] = field(default_factory=set)
-    word_lag_s: float | None = None
+    first_lag_s: float | None = None
+    """From the start of the newest utterance, its pre-roll included, to its first shown word."""
     final_lag_s: float | None = None
+    """From the end of the newest finished one, the silence waited for included, to its final text."""
     segments: list[Segment] = field(default_factory=list)
 
     def follow(self, event: Event) -> Line | None:
@@ -71,13 +73,11 @@ class Screen:
             case Stopped(item, at_s):
                 self._line(item).end_s = at_s
                 self.speaking.discard(item)
-            case Grown(item, text, words):
-                line = self._line(item)
+            case Grown(item, text):
+                line = self._shown(item)
                 line.committed, line.draft = line.committed + text, ""
-                if words:
-                    self.word_lag_s = self.clock.since(words[-1].end_s)
             case Drafted(item, text):
-                self._line(item).draft = text
+                self._shown(item).draft = text
             case Done(item, text, start_s, end_s):
                 return self._finish(item, text, start_s, end_s)
             case Failed(item, message):
@@ -86,6 +86,13 @@ class Screen:
                 line.committed = f"[{message}]"
                 return line
         return None
+
+    def _shown(self, item: str) -> Line:
+        """The line, of which something is shown now."""
+        line = self._line(item)
+        if not line.committed and not line.draft:
+            self.first_lag_s = self.clock.since(line.start_s)
+        return line
 
     def _line(self, item: str) -> Line:
         return self.open.setdefault(item, Line())
@@ -107,7 +114,7 @@ class Screen:
         mark, word = ("●", "hearing speech") if self.speaking else ("○", "listening")
         lags = "".join(
             f" · {name} {lag:.1f} s"
-            for name, lag in (("word", self.word_lag_s), ("final", self.final_lag_s))
+            for name, lag in (("first word", self.first_lag_s), ("final", self.final_lag_s))
             if lag is not None
         )
         heard_s = seconds(self.clock.samples)

@@ -59,6 +59,12 @@ export class Captions {
     this.draw(utterance);
   }
 
+  /** All that is on the screen of an utterance. */
+  shown(id) {
+    const { committed, draft } = this.get(id);
+    return committed + draft;
+  }
+
   final(id, text, { words, start_ms: startMs, end_ms: endMs, language } = {}) {
     const utterance = this.get(id);
     utterance.committed = text;

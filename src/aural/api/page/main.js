@@ -4,6 +4,7 @@ import { openFile, openMicrophone } from "./audio.js";
 import { Captions } from "./captions.js";
 import { TYPES, written } from "./exports.js";
 import * as insights from "./insights.js";
+import { Lag } from "./lag.js";
 import { Session } from "./session.js";
 import { currentLocale, explain, languageName, say, switchLocale, translate } from "./words.js";
 
@@ -14,7 +15,7 @@ const SMOOTHING = 0.3;
 const RETRY_MS = 2_000;
 
 const $ = (id) => document.getElementById(id);
-const page = { models: [], source: null, session: null, lag: {}, heard: null, wakeLock: null };
+const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null };
 const captions = new Captions({ list: $("utterances"), scroller: $("transcript"), spoken: $("spoken") });
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -49,6 +50,8 @@ async function start(openSource) {
   setState("starting");
   captions.beginSession();
   page.lag = {};
+  page.shown = new Lag();
+  page.heard = $("language").value;
   try {
     page.session = new Session({
       key: sessionStorage.getItem(KEY),
@@ -111,14 +114,17 @@ function onEvent(event) {
       break;
     case "conversation.item.input_audio_transcription.delta":
       captions.grow(event.item_id, event.delta, event.words);
-      measure("word", event.words?.at(-1)?.end * 1000);
+      page.shown.note(event.item_id, captions.shown(event.item_id));
       break;
     case "aural.draft":
       captions.redraft(event.item_id, event.draft);
+      page.shown.note(event.item_id, captions.shown(event.item_id));
       break;
     case "conversation.item.input_audio_transcription.completed":
       captions.final(event.item_id, event.transcript, event);
-      measure("final", page.stoppedMs);
+      page.shown.note(event.item_id, event.transcript);
+      smooth("word", page.shown.final(event.item_id, event.words, page.session.clock));
+      smooth("final", sinceStopped());
       break;
     case "aural.language":
       page.heard = event.language;
@@ -132,10 +138,14 @@ function onEvent(event) {
   refresh();
 }
 
-/** Show how long ago the sound at `audioMs` was captured, smoothed. */
-function measure(name, audioMs) {
-  const lag = Number.isFinite(audioMs) ? page.session.clock.since(audioMs) : null;
-  if (lag === null) return;
+/** Milliseconds since the server heard the speech stop. */
+function sinceStopped() {
+  const stopped = page.session.clock.capturedAt(page.stoppedMs);
+  return stopped === null ? undefined : performance.now() - stopped;
+}
+
+function smooth(name, lag) {
+  if (lag === undefined) return;
   page.lag[name] = page.lag[name] === undefined ? lag : page.lag[name] * (1 - SMOOTHING) + lag * SMOOTHING;
   showMeters();
 }

@@ -116,11 +116,10 @@ class Clock {
     return (this.sentSamples * 1000) / RATE;
   }
 
-  /** Milliseconds since the sound at `ms` was captured, or null where it is long ago. */
-  since(ms) {
+  /** When the sound at `ms` was captured, on the clock of performance.now(), or null where that is long ago. */
+  capturedAt(ms) {
     const frame = this.frames.find((one) => one.endMs >= ms);
-    if (!frame || frame === this.frames[0]) return null;
-    return performance.now() - frame.at + (frame.endMs - ms);
+    return !frame || frame === this.frames[0] ? null : frame.at - (frame.endMs - ms);
   }
 }
 
