@@ -77,6 +77,20 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
     )
 
 
+def start(settings: Settings, service: Service) -> asyncio.Task[None]:
+    """Begin to load what the service works with. The task ends when the models are ready; it raises LoadFailed."""
+    if settings.insights:
+        service.understanding.insights.start()
+    return asyncio.create_task(service.fleet.start())
+
+
+async def stop(service: Service, starting: asyncio.Task[None]) -> None:
+    """End everything that `start` began."""
+    starting.cancel()
+    await service.understanding.stop()
+    await service.fleet.stop()
+
+
 def build_app(settings: Settings, service: Service) -> Starlette:
     """The whole HTTP and WebSocket application."""
     return create_app(service, keys=_keys(settings), max_requests=settings.max_requests)
@@ -87,9 +101,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     fleet = await asyncio.to_thread(build_fleet, settings, metrics)
     service = build_service(settings, fleet, metrics)
     server = _server(settings, service)
-    starting = asyncio.create_task(fleet.start())
-    if settings.insights:
-        service.understanding.insights.start()
+    starting = start(settings, service)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     publishing = asyncio.create_task(emf.publish(metrics.registry, settings.emf)) if settings.emf else None
     try:
@@ -103,11 +115,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         if starting.done():
             starting.result()
     finally:
-        starting.cancel()
         if publishing is not None:
             publishing.cancel()
-        await service.understanding.stop()
-        await fleet.stop()
+        await stop(service, starting)
 
 
 class _Server(uvicorn.Server):

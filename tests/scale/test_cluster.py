@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -17,7 +20,7 @@ from aural.audio.decode import decode
 from aural.engines.fake import speak
 from tests.api.test_realtime_sdk import COMPLETED, QUESTION, connected, pcm16, send, until
 from tests.api.wire import wav
-from tests.conftest import Recording, wait_until, words
+from tests.conftest import DATA, Recording, wait_until, words
 from tests.scale.conftest import Cluster
 
 pytestmark = pytest.mark.slow
@@ -203,3 +206,12 @@ def test_a_new_machine_takes_its_share(cluster: Cluster) -> None:
     cluster.tell("gain")
     wait_until(lambda: cluster.tell("status")["steady"] == cluster.tell("status")["ingress"] == 2, SETTLE_S)
     assert [ask(cluster, f"again {number}")[1]["text"] for number in range(4)] == [f"again {i}" for i in range(4)]
+
+
+def test_aural_bench_measures_a_cluster_like_any_server(cluster: Cluster, tmp_path: Path) -> None:
+    flags = ["--target", cluster.url, "--audio", str(DATA), "--durations", "mix", "--concurrency", "2"]
+    flags += ["--requests", "4", "--warm-up", "1", "--model", "whisper-tiny.en", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "aural", "bench", "run", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "run" / "report.md").is_file()

@@ -32,7 +32,8 @@ def build(arguments: Arguments) -> Application:
     models = {find(asked.model).name: asked for asked in settings.models}
     if len(models) < len(settings.models):
         raise SettingsError(f"expected models with different names, got {', '.join(models)}")
-    replicas = {name: _model(name, asked, settings, arguments) for name, asked in models.items()}
+    here = {name: asked for name, asked in models.items() if not (asked.upstream or find(asked.model).upstream)}
+    replicas = {name: _model(name, asked, settings, arguments) for name, asked in here.items()}
     ingress = serve.deployment(
         name=NAME,
         num_replicas=arguments.ingress,

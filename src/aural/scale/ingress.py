@@ -13,8 +13,9 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
-from aural import logs
-from aural.app import MOST_DECODERS, build_app, build_service
+from aural import assembly, logs
+from aural.app import MOST_DECODERS, build_app, build_service, start, stop
+from aural.engines.catalog import find
 from aural.errors import LoadFailed, Overloaded, SettingsError
 from aural.metrics import Metrics
 from aural.scale.door import RemoteDoor
@@ -25,7 +26,7 @@ from aural.serving.fleet import Fleet
 from aural.serving.model import Model, Prepared
 from aural.serving.policy import Priority
 from aural.serving.transcriber import Transcriber
-from aural.settings import Settings
+from aural.settings import ModelSettings, Settings
 from aural.types import Clip
 
 NAME = "ingress"
@@ -36,19 +37,15 @@ Handle = DeploymentHandle[Any]
 class Ingress:
     """Answers as soon as it is up, with 503 until the models are ready. Its live sessions are its own."""
 
-    async def __init__(self, settings: Settings, models: Mapping[str, Handle]) -> None:  # type: ignore[misc]
+    async def __init__(self, settings: Settings, handles: Mapping[str, Handle]) -> None:  # type: ignore[misc]
         logs.configure(settings.log_level, settings.log_format)
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_DECODERS))
         metrics = Metrics()
-        limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+        models = [_model(settings, asked, handles, metrics) for asked in settings.models]
+        fleet = Fleet(models, build=_refuse, patience_s=settings.max_wait_s)
         self._settings = settings
-        self._fleet = Fleet(
-            [_model(name, handle, limits, metrics) for name, handle in models.items()],
-            build=_refuse,
-            patience_s=settings.max_wait_s,
-        )
-        self._service = build_service(settings, self._fleet, metrics)
-        self._starting = asyncio.create_task(self._fleet.start())
+        self._service = build_service(settings, fleet, metrics)
+        self._starting = start(settings, self._service)
         self._export = Export(metrics.registry)
 
     def __serve_build_asgi_app__(self) -> Starlette:
@@ -56,10 +53,9 @@ class Ingress:
 
     async def __del__(self) -> None:
         """Awaited by Ray after the last request was answered."""
-        if hasattr(self, "_fleet"):
+        if hasattr(self, "_export"):
             self._export.stop()
-            self._starting.cancel()
-            await self._fleet.stop()
+            await stop(self._service, self._starting)
 
 
 class RayRemote:
@@ -104,9 +100,15 @@ def _running(states: Mapping[Any, int]) -> int:
     return sum(count for state, count in states.items() if state == "RUNNING")
 
 
-def _model(name: str, handle: Handle, limits: Limits, metrics: Metrics) -> Model:
+def _model(settings: Settings, asked: ModelSettings, handles: Mapping[str, Handle], metrics: Metrics) -> Model:
+    """A model of the cluster; one without a deployment runs elsewhere already, and is asked from here."""
+    name = find(asked.model).name
+    if name not in handles:
+        return assembly.model(settings, asked, metrics)
+    limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+
     def prepare() -> Prepared:
-        return Prepared(Transcriber(RemoteDoor(name, RayRemote(handle), limits, metrics), metrics))
+        return Prepared(Transcriber(RemoteDoor(name, RayRemote(handles[name]), limits, metrics), metrics))
 
     return Model(name, prepare, source="ray")
 

@@ -49,7 +49,8 @@ class ModelReplica:
             return error
 
     async def describe(self) -> Description:
-        return Description(self._door.capabilities, self._door.rtfx)
+        can = replace(self._door.capabilities, understanding=False)  # questions go to a vLLM past the queue
+        return Description(can, self._door.rtfx)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Asked by Ray every few seconds."""
