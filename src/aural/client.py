@@ -21,7 +21,7 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any, Protocol, TypeVar
 
-from aural.errors import BodyTooLarge, CallFailed
+from aural.errors import BodyTooLarge, CallFailed, SettingsError
 
 T = TypeVar("T")
 
@@ -64,7 +64,8 @@ class Transport(Protocol):
 
 @dataclass(slots=True)
 class Client:
-    """Safe to share between threads. `wake_s` is how long a call may wait for an endpoint that sleeps at zero."""
+    """Safe to share between threads. `wake_s` is how long a call may wait for an endpoint that sleeps at zero.
+    Raises SettingsError without boto3 or a region where they are needed."""
 
     endpoint: str
     region: str = ""
@@ -221,7 +222,10 @@ class _SageMaker:
     component: str
     region: str
     url: str
-    _runtime: Any = None
+    _runtime: Any = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._runtime = _runtime(self.region, self.url)
 
     def send(self, asked: Asked) -> bytes:
         answer: bytes = self._call("invoke_endpoint", asked)["Body"].read()
@@ -237,8 +241,7 @@ class _SageMaker:
             raise CallFailed(500, "stream_broken", str(error)) from error
 
     def close(self) -> None:
-        if self._runtime is not None:
-            self._runtime.close()
+        self._runtime.close()
 
     def _call(self, operation: str, asked: Asked) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -248,24 +251,29 @@ class _SageMaker:
         request |= {"CustomAttributes": asked.attributes} if asked.attributes else {}
         request |= {"InferenceComponentName": self.component} if self.component else {}
         try:
-            answer: dict[str, Any] = getattr(self._client(), operation)(**request)
+            answer: dict[str, Any] = getattr(self._runtime, operation)(**request)
         except ClientError as error:
             raise _explained(error.response) from error
         except BotoCoreError as error:
             raise CallFailed(500, "unreachable", str(error)) from error
         return answer
 
-    def _client(self) -> Any:
-        """One attempt each: boto3 would send an hour of audio again after a timeout, five times."""
-        if self._runtime is None:
-            import boto3
-            from botocore.config import Config
 
-            config = Config(read_timeout=STREAM_READ_S, max_pool_connections=POOL, retries={"total_max_attempts": 1})
-            where = {"region_name": self.region or None, "endpoint_url": self.url or None}
-            local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if self.url else {}
-            self._runtime = boto3.client("sagemaker-runtime", config=config, **where, **local)
-        return self._runtime
+def _runtime(region: str, url: str) -> Any:
+    """One attempt each: boto3 would send an hour of audio again after a timeout, five times. Raises SettingsError."""
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+    except ImportError as error:
+        raise SettingsError("expected boto3 for a SageMaker endpoint; pip install 'aural[deploy]'") from error
+    config = Config(read_timeout=STREAM_READ_S, max_pool_connections=POOL, retries={"total_max_attempts": 1})
+    where = {"region_name": region or None, "endpoint_url": url or None}
+    local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if url else {}
+    try:
+        return boto3.client("sagemaker-runtime", config=config, **where, **local)
+    except (BotoCoreError, ValueError) as error:
+        raise SettingsError(f"expected a region and an address for SageMaker: {error}") from error
 
 
 def lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

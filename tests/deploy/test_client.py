@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 
 import aural
 from aural.client import Asked, Client, lines
-from aural.errors import BodyTooLarge, CallFailed
+from aural.errors import BodyTooLarge, CallFailed, SettingsError
 from tests.api.wire import speech
 from tests.conftest import Server, serving
 
@@ -70,7 +70,7 @@ def test_a_key(guarded: Server) -> None:
 
 def stubbed(client: Client, *errors: tuple[str, str, int, dict[str, Any]]) -> Stubber:
     transport: Any = client._transport
-    stub = Stubber(transport._client())
+    stub = Stubber(transport._runtime)
     for code, message, status, fields in errors:
         stub.add_client_error("invoke_endpoint", code, message, status, modeled_fields=fields)
     return stub
@@ -105,6 +105,14 @@ def test_a_sleeping_endpoint_is_waited_for_as_long_as_one_likes() -> None:
         client.transcribe(b"x")
     assert caught.value.code == "cold"
     assert sum(pauses) >= 60
+
+
+def test_an_endpoint_without_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(SettingsError, match="region"):
+        Client("sagemaker:x")
 
 
 def test_lines_of_pieces_that_split_anywhere() -> None:
