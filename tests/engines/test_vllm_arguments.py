@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from aural.engines.vllm_arguments import command_line, read_properties
 from aural.engines.written import language_of
 from aural.errors import SettingsError
 from aural.serving.placement import Machine
-from aural.settings import ModelSettings
+from aural.settings import ModelSettings, Settings
 from tests.standin.vllm import parsed
 
 SAMPLE = """
@@ -111,6 +113,16 @@ def test_all_of_it_is_a_command_that_vllm_takes(tmp_path):
     assert (given.model, given.gpu_memory_utilization, given.max_num_seqs) == (LIVE["model"], "0.5", "16")
     assert (given.trust_remote_code, given.enforce_eager) == (True, False)
     assert spec.places == 16
+
+
+@pytest.mark.parametrize("page", ["models.md", "voxtral.md"])
+def test_the_files_that_the_documents_show_are_settings(page):
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    examples = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        for model in Settings.of(tomllib.loads(example)).models:
+            command_line(model.vllm)
 
 
 @pytest.mark.parametrize(
