@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from aural.bench import clips, records
+from aural.bench import run as run_module
+from aural.bench.capacity import Goal
 from aural.bench.clips import Utterance
 from aural.bench.commands import bench
 from aural.bench.figures import of_run
@@ -98,6 +101,7 @@ def test_failures_truncation_and_hanging_up_are_told(utterances: list[Utterance]
     page = (report_of(tmp_path) / "report.md").read_text()
     assert "9/12 !" in page
     assert "1 x connection lost" in page
+    assert re.search(r"\| 12 s \| 1 caller \| \d+\.\d \| .* \| 1 \| 0 \| 2 \|\n", page)
 
 
 def report_of(folder: Path) -> Path:
@@ -143,6 +147,22 @@ def test_an_interrupted_run_is_usable_and_goes_on(utterances: list[Utterance], t
     assert [len(figures.completed) for figures in of_run(whole)] == [6, 6]
     assert whole.answers["7-single"] == half.answers["7-single"]
     assert doubts(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_the_capacity_is_searched_and_told(
+    utterances: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "STEP_S", 1.0)
+    with standing_in(Script(utterances, service_s=0.05, at_once=1), INVOCATIONS) as url:
+        asked = plan(url, protocol="invocations-raw", concurrency=(2,), goal=Goal(0.5))
+        asyncio.run(Runner(asked, tmp_path).run())
+        before = records.read(tmp_path)
+        asyncio.run(Runner(asked, tmp_path, resume=True).run())
+    (found,) = before.search
+    assert 0 < found["low"] < found["high"]
+    assert records.read(tmp_path).search == before.search
+    assert "95% within 0.5 s" in (report_of(tmp_path) / "report.md").read_text()
 
 
 def command(url: str, out: Path, *more: str) -> list[str]:

@@ -20,7 +20,7 @@ PACKAGES = ("aural", "jiwer", "whisper-normalizer", "numpy", "httptools", "uvloo
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 QUICK_S = 5.0
 OK, NOT_READY = 200, 503
-READY_S = 120.0
+READY_S, POLL_S = 120.0, 0.5
 
 
 def client() -> dict[str, Any]:
@@ -84,7 +84,7 @@ async def wait_until_ready(url: str, limit_s: float = READY_S) -> None:
         while url.startswith("http") and (await _get(url, "/ping")).status == NOT_READY:
             if time.monotonic() > until:
                 raise BenchError(f"expected {url} to be ready within {limit_s:g} s")
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(POLL_S)
 
 
 async def _get(url: str, path: str) -> Reply:

@@ -27,6 +27,8 @@ STEP_S = 20.0
 LEAST_STEP_REQUESTS = 40
 MOST_STEP_REQUESTS = 2_000
 OPEN_CONNECTIONS = 16
+FIRST_SHARE = 0.7
+"""Of the throughput of callers that never rest: the first rate that a search tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,5 +241,5 @@ class Runner:
             self.progress.on_step(capacity.judge(rate, answers, goal))
             return answers
 
-        found: Capacity = await capacity.search(attempt, goal, max(best, 2 * capacity.LEAST_RATE) * 0.7)
+        found: Capacity = await capacity.search(attempt, goal, max(best * FIRST_SHARE, capacity.LEAST_RATE))
         return {"workload": workload, "goal": asdict(goal), **found.as_json()}

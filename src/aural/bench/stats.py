@@ -13,7 +13,8 @@ from aural.bench.scoring import NOTHING, Estimate
 
 LEAST = {50.0: 1, 90.0: 100, 95.0: 200, 99.0: 1_000}
 """A percentile is printed from so many samples on: ten of them must lie beyond it."""
-MOST_DRAWN = 20_000_000
+MOST_DRAWN, MOST_AT_ONCE = 20_000_000, 2_000_000
+INTERVAL = (2.5, 97.5)
 RESAMPLES = 1_000
 FEWEST_RESAMPLES = 200
 
@@ -58,7 +59,7 @@ def bootstrap(values: Sequence[float], statistic: Statistic, block: int = 1, see
     if not len(table):
         return NOTHING
     drawn = np.concatenate([statistic(table[rows], axis=1) for rows in draws(len(table), block, seed)])
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(drawn, INTERVAL)
     return Estimate(float(statistic(table, axis=0)), float(low), float(high))
 
 
@@ -68,7 +69,7 @@ def draws(count: int, block: int = 1, seed: int = 1) -> list[NDArray[np.int64]]:
     block = max(1, min(block, count // 2))
     blocks = math.ceil(count / block)
     resamples = max(FEWEST_RESAMPLES, min(RESAMPLES, MOST_DRAWN // count))
-    part = max(1, 2_000_000 // count)
+    part = max(1, MOST_AT_ONCE // count)
     found = []
     for at in range(0, resamples, part):
         starts = rng.integers(0, count, (min(part, resamples - at), blocks))
@@ -87,5 +88,5 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], statistic: Statistic, 
         for table, seed in ((a, 1), (b, 2))
     )
     size = min(len(drawn_a), len(drawn_b))
-    low, high = np.percentile(drawn_a[:size] / drawn_b[:size], [2.5, 97.5])
+    low, high = np.percentile(drawn_a[:size] / drawn_b[:size], INTERVAL)
     return Estimate(float(statistic(a, axis=0) / statistic(b, axis=0)), float(low), float(high))

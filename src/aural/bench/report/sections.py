@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from aural.bench import article, compare, scoring, stats
-from aural.bench.figures import Figures
+from aural.bench.figures import TIMEOUT, Figures
 from aural.bench.prices import Prices
 from aural.bench.report import pictures
 from aural.bench.report.measured import Measured
 from aural.bench.report.parts import Section, Table, audio, number, ranged, seconds, tail
 
 Runs = Sequence[Measured]
+BYTES_A_MB = 1e6
 
 
 def build(runs: Runs, prices: Prices, article_model: str = "") -> list[Section]:
@@ -27,6 +28,7 @@ def build(runs: Runs, prices: Prices, article_model: str = "") -> list[Section]:
         *_side_by_side(runs),
         _cost(runs, prices),
         *([_article(article_model, runs)] if article_model else []),
+        _client(runs),
         _method(runs),
     ]
     return [section for section in found if section is not None]
@@ -227,6 +229,28 @@ def _article(model: str, runs: Runs) -> Section:
     ]
     head = ("audio", "callers", "QPS", "mean latency", "Little's law")
     return Section("The article's figures", text, Table(head, rows, words=0))
+
+
+def _client(runs: Runs) -> Section | None:
+    """What the client did meanwhile: a busy or a late one measures itself."""
+    rows = [
+        (
+            run.label,
+            audio(f.load.workload),
+            _how(f),
+            number(f.sent_bytes / BYTES_A_MB, 1),
+            number(f.client_cores),
+            number(1000 * f.cell.done.watch.loop_lag_p99_s, 1),
+            str(f.refusals),
+            str(f.failures[TIMEOUT]),
+            str(f.failures.total() - f.refusals - f.failures[TIMEOUT]),
+        )
+        for run in runs
+        for f in run.figures
+        if f.load.kind != "capacity"
+    ]
+    head = ("run", "audio", "load", "MB sent", "cores", "lag p99 ms", "refused", "timed out", "failed")
+    return Section("The client", [], Table(head, rows, words=3)) if rows else None
 
 
 def _method(runs: Runs) -> Section:
