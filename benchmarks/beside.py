@@ -30,6 +30,8 @@ ARMS = {
     "article": ("the article's design", {"threads": 2, "search": "greedy"}, 18_481),
 }
 """Label, settings, and port: the same every time, so that a run that was interrupted finds its target again."""
+SERVER_NICE = 5
+"""The client goes first on cores that both share, or it would time itself; the same for both servers."""
 PROTOCOL = "invocations-parakeet"
 """Base64 in JSON; the model behind it is Whisper in both."""
 
@@ -70,6 +72,7 @@ def measure(name: str, setup: Setup, audio: Path, options: argparse.Namespace) -
     label, variant, port = ARMS[name]
     log = setup.scratch / f"{name}.log"
     with spawned(arm.command(setup, variant, port), arm.env(variant), log) as child:
+        os.setpriority(os.PRIO_PROCESS, child.pid, SERVER_NICE)
         wait_until_ready(child, port, arm.health, log)
         bench(
             "run",

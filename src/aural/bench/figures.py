@@ -144,13 +144,14 @@ class Figures:
 
     @cached_property
     def idle(self) -> float:
-        """Share of the callers' time, between their first request and their last answer, spent in no request."""
+        """Share of the callers' time, between their first request and their last answer, spent in no request, but for
+        the few milliseconds that the client may need between two."""
         total = inside = 0.0
         for caller in {a.caller for a in self.cell.answers}:
             own = [a for a in self.cell.answers if a.caller == caller]
             total += max(a.end for a in own) - min(a.start for a in own)
-            inside += sum(a.end - a.start for a in own)
-        return 1 - inside / total if total > 0 else 0.0
+            inside += sum(a.end - a.start for a in own) + MOST_LAG_S * (len(own) - 1)
+        return max(0.0, 1 - inside / total) if total > 0 else 0.0
 
     @cached_property
     def doubts(self) -> list[str]:

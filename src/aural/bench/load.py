@@ -153,11 +153,11 @@ class Driver:
                     group.create_task(self._ask(item, ask, number, gauge, due))
 
     async def _ask(self, item: int, ask: Ask, caller: int, gauge: Gauge, due: float | None = None) -> None:
-        gauge.change(1)
         start = self.clock()
+        gauge.change(1, start)
         outcome = await self._exchange(ask)
         end = self.clock()  # before anything is parsed
-        gauge.change(-1)
+        gauge.change(-1, end)
         text = error = detail = ""
         heard_s: float | None = None
         try:

@@ -26,9 +26,10 @@ class Gauge:
     _area: float = 0.0
     _since: float = 0.0
 
-    def change(self, by: int) -> None:
-        self._area = self.area
-        self._since = self.clock()
+    def change(self, by: int, at: float) -> None:
+        """At `at` so many more are in flight."""
+        self._area += self.now * (at - self._since)
+        self._since = at
         self.now += by
         self.most = max(self.most, self.now)
 
