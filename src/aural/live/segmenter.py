@@ -8,6 +8,7 @@ more than the last of them, and the last minute of a long utterance costs what t
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +30,11 @@ LONG_PIECE = 7 * SAMPLE_RATE
 LONGEST_PIECE = 13 * SAMPLE_RATE
 """A piece without any pause is cut here, at the best place of its last seconds."""
 SEARCH = 5 * SAMPLE_RATE
+CONTEXT = 12 * SAMPLE_RATE
+"""How far back from its beginning the final of a piece listens."""
+MOST_CONTEXT = 8
+CONTEXT_GAP = 2 * SAMPLE_RATE
+"""Over a longer silence nothing is context."""
 LONGEST_UTTERANCE = 30 * SAMPLE_RATE
 """From here on the end of a piece is the end of its utterance, where the caller does not commit."""
 
@@ -85,6 +91,7 @@ class Segmenter:
         self._probabilities: list[float] = []
         """Of the frames of the open piece, from `_probabilities_from` on."""
         self._probabilities_from = tape.start
+        self._recent: deque[Piece] = deque(maxlen=MOST_CONTEXT)
         self.obey(turns)
 
     def obey(self, turns: Turns) -> None:
@@ -134,6 +141,7 @@ class Segmenter:
     def clear(self) -> Utterance | None:
         """Forget everything since the last utterance; returns the one that was open."""
         utterance, self.utterance, self.piece = self.utterance, None, None
+        self._recent.clear()
         self._account(self.tape.end)
         return utterance
 
@@ -149,9 +157,22 @@ class Segmenter:
         self._probabilities_from = self.now - FRAME_SAMPLES
 
     def _add_piece(self, utterance: Utterance, start: int, onset: int) -> None:
-        self.piece = Piece(utterance, start, onset, voiced_frames=self.gate.run, asked_to=onset)
+        context = self._context(start)
+        self.piece = Piece(utterance, start, onset, voiced_frames=self.gate.run, asked_to=onset, context=context)
         utterance.pieces.append(self.piece)
         self._probabilities = []
+
+    def _context(self, start: int) -> tuple[Piece, ...]:
+        """The pieces before `start` without a long silence between them."""
+        found: list[Piece] = []
+        end = start
+        for piece in reversed(self._recent):
+            assert piece.end is not None
+            if start - piece.start > CONTEXT or end - piece.end > CONTEXT_GAP:
+                break
+            found.append(piece)
+            end = piece.start
+        return tuple(reversed(found))
 
     def _follow(self, piece: Piece, probability: float) -> None:
         """The open piece, one frame later."""
@@ -212,8 +233,9 @@ class Segmenter:
 
     def _end_piece(self, piece: Piece, end: int) -> None:
         piece.end = end
-        piece.samples = self.tape.cut(piece.start, end)
+        piece.samples = self.tape.cut(piece.heard_from, end)
         self.piece = None
+        self._recent.append(piece)
         self._on.piece_ended(piece)
 
     def _end_utterance(self, utterance: Utterance, end: int) -> None:
@@ -234,7 +256,7 @@ class Segmenter:
             keep = self.gate.onset - self._turn.prefix
         else:
             keep = self.now - self._turn.prefix
-        self.tape.forget(keep)
+        self.tape.forget(keep - CONTEXT)
 
 
 def _pauses(probabilities: list[float], first: int, below: float) -> list[tuple[int, int]]:

@@ -19,6 +19,7 @@ from aural.engines.guard import is_doubtful
 from aural.errors import AuralError, BadRequest
 from aural.live import events
 from aural.live.checkpoint import Checkpoint
+from aural.live.context import without
 from aural.live.events import Event, Ledger
 from aural.live.language import LanguageKeeper
 from aural.live.segmenter import Segmenter
@@ -52,6 +53,8 @@ class _Flight:
     piece: Piece
     end: int
     is_settled: bool
+    before: tuple[Token, ...]
+    """The words of the context that it hears again."""
 
 
 class Session:
@@ -154,8 +157,12 @@ class Session:
         flight = self._landed(ask_id)
         if flight is None:
             return
-        heard = text.spaced(transcript).shifted(flight.ask.clip.start)
-        if flight.piece.end == flight.end:
+        heard: Transcript | None = text.spaced(transcript).shifted(flight.ask.clip.start)
+        if heard and flight.before:
+            heard = without(heard, flight.before, flight.piece.start, flight.end)
+        if heard is None:
+            flight.piece.is_alone = True
+        elif flight.piece.end == flight.end:
             flight.piece.settled = (flight.end, heard)
             self._settle()
         elif flight.piece.end is None:
@@ -219,12 +226,14 @@ class Session:
         return self._ask(piece, self._segments.now, is_settled=False)
 
     def _ask(self, piece: Piece, end: int, *, is_settled: bool) -> Ask:
-        samples = piece.samples if piece.samples is not None else self._tape.cut(piece.start, end)
+        before = piece.before if is_settled else ()
+        start = piece.heard_from if before else piece.start
+        samples = self._tape.cut(start, end) if piece.samples is None else piece.samples[start - piece.heard_from :]
         options = replace(self.settings.options, language=self._keeper.asked)
         self._asks += 1
-        ask = Ask(self._asks, Clip(samples, options, piece.start), is_settled)
+        ask = Ask(self._asks, Clip(samples, options, start), is_settled)
         piece.asked_to = end
-        self._flight = _Flight(ask, piece, end, is_settled)
+        self._flight = _Flight(ask, piece, end, is_settled, before)
         return ask
 
     def _landed(self, ask_id: int) -> _Flight | None:
@@ -271,14 +280,14 @@ class Session:
         if _is_noise(piece, heard):
             gap = Suppressed(piece.start, end, Reason.NO_SPEECH, text.plain(heard.segments))
             heard = replace(heard, segments=(), suppressed=(gap,))
-        piece.transcript, piece.samples = heard, None
+        piece.transcript, piece.samples, piece.context, piece.own = heard, None, (), tuple(tokens(heard))
         told = self._keeper.final(heard)
         if told and self._detects_language:
             self._events.append(told)
         if piece.following is None:
-            rest = piece.stabilizer.settle(tokens(heard))
+            rest = piece.stabilizer.settle(piece.own)
         else:
-            rest, piece.following.stabilizer = piece.stabilizer.split(tokens(heard))
+            rest, piece.following.stabilizer = piece.stabilizer.split(piece.own)
         self._grow(piece, rest)
         self._draft(piece, ())
 

@@ -132,12 +132,18 @@ class Stabilizer:
 def nearest_prefix(ours: Sequence[str], theirs: Sequence[str]) -> int:
     """The length of the prefix of `theirs` with the least edit distance to `ours`; of equal ones, the length nearest to
     that of `ours`."""
+    return nearest(ours, theirs)[0]
+
+
+def nearest(ours: Sequence[str], theirs: Sequence[str]) -> tuple[int, int]:
+    """As `nearest_prefix`, and the edit distance."""
     row = list(range(len(theirs) + 1))
     for i, mine in enumerate(ours, 1):
         diagonal, row[0] = row[0], i
         for j, other in enumerate(theirs, 1):
             diagonal, row[j] = row[j], min(diagonal + (mine != other), row[j] + 1, row[j - 1] + 1)
-    return min(range(len(row)), key=lambda length: (row[length], abs(length - len(ours))))
+    best = min(range(len(row)), key=lambda length: (row[length], abs(length - len(ours))))
+    return best, row[best]
 
 
 def _common(before: Sequence[Token], now: Sequence[Token]) -> int:

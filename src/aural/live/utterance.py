@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aural.errors import AuralError
-from aural.live.stabilizer import Stabilizer
+from aural.live.stabilizer import Stabilizer, Token
 from aural.types import Reason, Samples, Transcript
 
 
@@ -20,7 +20,13 @@ class Piece:
     end: int | None = None
     voiced_frames: int = 0
     samples: Samples | None = None
-    """Its own audio, from its end on."""
+    """Its audio from `heard_from` on, once it has ended."""
+    context: tuple[Piece, ...] = ()
+    """The pieces just before it, which its final hears again: words are better understood in a sentence."""
+    is_alone: bool = False
+    """Its context did not help: hear it without."""
+    own: tuple[Token, ...] = ()
+    """The words of its final."""
     asked_to: int = 0
     """How far the last hypothesis reached that was asked for."""
     settled: tuple[int, Transcript] | None = None
@@ -30,6 +36,16 @@ class Piece:
     stabilizer: Stabilizer = field(default_factory=Stabilizer)
     transcript: Transcript | None = None
     """The final, in the session's clock."""
+
+    @property
+    def heard_from(self) -> int:
+        """Where the clip of its final may begin."""
+        return self.context[0].start if self.context else self.start
+
+    @property
+    def before(self) -> tuple[Token, ...]:
+        """The words of its context."""
+        return () if self.is_alone else tuple(token for piece in self.context for token in piece.own)
 
     def __len__(self) -> int:
         assert self.end is not None

@@ -70,6 +70,8 @@ class LiveSession:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self.id = ""
+        self.totals_ms: dict[str, int] = {}
+        """Where the audio went, once the events have ended."""
 
     async def configure(self, wish: Wish) -> None:
         created = await self._receive()
@@ -90,6 +92,13 @@ class LiveSession:
         """Events until everything is heard after `finish`. Raises Overloaded and SessionLost."""
         while (raw := await self._receive())["type"] != "aural.ended":
             yield parse(raw)
+        self.totals_ms = raw["totals_ms"]
+
+    @property
+    def ledger_closed(self) -> bool:
+        """Whether all audio that was received has come to something, but for rounding."""
+        parts = sum(ms for name, ms in self.totals_ms.items() if name != "received")
+        return bool(self.totals_ms) and abs(self.totals_ms["received"] - parts) < len(self.totals_ms)
 
     async def _tell(self, kind: str, **fields: Any) -> None:
         try:
