@@ -236,7 +236,7 @@ async def test_the_model_unused_longest_makes_room():
 
 @in_loop
 async def test_who_asks_in_turn_for_more_than_fits_is_answered_all_the_same():
-    async with started("one", "two", need_mb=400, budget_bytes=500 * MIB) as two:
+    async with started("one", "two", need_mb=400, budget_bytes=450 * MIB) as two:
         assert [model.state for model in two.models].count(UNLOADED) == 1
         texts = [f"number {number}" for number in range(6)]
         answers = await asyncio.gather(*(heard(two, ("one", "two")[i % 2], text) for i, text in enumerate(texts)))

@@ -39,8 +39,8 @@ HEALTH_EVERY_S = 2.0
 HEALTH_S = 5.0
 """An answer to /health takes no longer."""
 CANARY_EVERY_S = 60.0
-GRACE_S = 10.0
-"""Clips wait so long for a vLLM that is gone; then they are refused until it is back."""
+GRACE_S, GRACE_ELSEWHERE_S = 30.0, 10.0
+"""Clips wait so long for a vLLM that is gone, ours or one elsewhere; then they are refused until it is back."""
 END_S = 8.0
 WRONG_ARGUMENTS = b"ended 2\n"
 """What the guardian says of a command whose arguments nobody understands: trying again would not help."""
@@ -236,7 +236,8 @@ class Vllm(Replica):
                 if await link.reader.read() == WRONG_ARGUMENTS:
                     raise LoadFailed(f"{self.spec.name}: vLLM refuses its arguments; its own log says which")
                 raise OSError("vllm serve ended while loading; its own log says why")
-            if self.capabilities and self.error is None and time.monotonic() - began > GRACE_S:
+            grace_s = GRACE_S if link.guardian else GRACE_ELSEWHERE_S
+            if self.capabilities and self.error is None and time.monotonic() - began > grace_s:
                 self.error = f"{self.spec.name}: {link.voxtral.url} does not answer"
                 self._on_change()
             await asyncio.sleep(0.2)
