@@ -114,7 +114,7 @@ def test_the_api_page_leaves_nothing_out() -> None:
         assert path in text or path.rpartition("/")[2] in text, path
     for word in {*chat.FIELDS, *openai.FIELDS, *openai.FORMATS, *openai.NEVER, *sagemaker.OPTIONS, *sagemaker.RAW}:
         assert re.search(rf"\b{word}\b", text), word
-    for word in {*query.ENCODINGS, *query.HONOURED, *query.NOTED, *query.SWITCHES} - {"token"}:
+    for word in {*query.ENCODINGS, *query.LIVE, *query.FILE, *query.NOTED, *query.SWITCHES} - {"token"}:
         assert re.search(rf"\b{word}\b", text), word
     for word in {*get_args(Encoding), *(reason.value for reason in Reason), *sagemaker.STREAMS}:
         assert word in text, word

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from deepgram import AsyncDeepgramClient, DeepgramClient
+from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
 from deepgram.environment import DeepgramClientEnvironment
 from deepgram.listen.v1.types import (
@@ -129,6 +130,23 @@ def test_the_sdk_sees_why_it_is_refused(whisper: Server) -> None:
     ):
         pass
     assert caught.value.response.status_code == 400
+
+
+def test_a_file_is_heard(whisper: Server, clips: dict[str, Recording]) -> None:
+    client = DeepgramClient(api_key="none", environment=environment(whisper))
+    body = clips["libri-367-130732-0001"].bytes
+    answer = client.listen.v1.media.transcribe_file(request=body, model="nova-3", smart_format=True, utterances=True)
+    (spoken,) = answer.results.channels[0].alternatives
+    assert words(spoken.transcript) == words(LOBSTERS)
+    assert [word.word for word in spoken.words] == words(LOBSTERS)
+    assert words(" ".join(one.transcript for one in answer.results.utterances)) == words(LOBSTERS)
+    assert answer.metadata.sha256 == hashlib.sha256(body).hexdigest()
+    with pytest.raises(ApiError) as caught:
+        client.listen.v1.media.transcribe_file(request=b"nothing of the kind", model="nova-3")
+    assert caught.value.status_code == 415
+    with pytest.raises(ApiError) as caught:
+        client.listen.v1.media.transcribe_url(url="http://127.0.0.1/speech.wav", model="nova-3")
+    assert caught.value.status_code == 400
 
 
 @asynccontextmanager

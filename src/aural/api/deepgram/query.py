@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from starlette.datastructures import QueryParams
@@ -28,10 +28,10 @@ LEAST_UTTERANCE_END_MS = 1000
 DEEPGRAM_MODELS = ("nova", "enhanced", "general", "flux")
 """Families of Deepgram's own names, all of which mean the first model here."""
 
-HONOURED = frozenset(
-    {"model", "language", "encoding", "sample_rate", "channels", "interim_results", "endpointing", "utterance_end_ms"}
-    | {"vad_events", "punctuate", "smart_format", "keyterm", "keywords", "no_delay", "token"}
-)
+COMMON = frozenset({"model", "language", "encoding", "sample_rate", "channels", "punctuate", "smart_format"})
+WORDS = frozenset({"keyterm", "keywords", "token"})
+LIVE = COMMON | WORDS | {"interim_results", "endpointing", "utterance_end_ms", "vad_events", "no_delay"}
+FILE = COMMON | WORDS | {"detect_language", "utterances"}
 NOTED = frozenset({"tag", "extra", "mip_opt_out", "version"})
 """Taken and of no effect here, as they are in what Deepgram answers."""
 SWITCHES = {
@@ -60,49 +60,52 @@ class Wish:
 
 
 def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
-    """Raises BadRequest and UnsupportedParameter, which name the parameter."""
-    _check_names(query)
-    code, script = _language(query)
-    interim = _switch(query, "interim_results")
+    """What a live caller asks for. Raises BadRequest and UnsupportedParameter, which name the parameter."""
+    check_names(query, LIVE)
+    options, script = options_of(query)
+    interim = switch(query, "interim_results")
     end_ms = _utterance_end_ms(query, interim)
-    options = Options(
-        language=code,
-        hotwords=" ".join([*query.getlist("keyterm"), *(_unboosted(word) for word in query.getlist("keywords"))]),
-    )
     live = LiveSettings(
-        model=_model(query.get("model"), known_models),
+        model=model_of(query, known_models),
         options=options,
         script=script,
-        format=_format(query),
+        format=format_of(query),
         turns=_turns(query),
     )
-    punctuated = _switch(query, "punctuate") or _switch(query, "smart_format")
-    return Wish(live, interim, _switch(query, "vad_events"), punctuated, end_ms)
+    return Wish(live, interim, switch(query, "vad_events"), is_punctuated(query), end_ms)
 
 
-def _check_names(query: QueryParams) -> None:
+def check_names(query: QueryParams, honoured: Set[str]) -> None:
+    """Raises UnsupportedParameter for what no model can do, and BadRequest for a name that is none."""
     for name, why in SWITCHES.items():
         if query.get(name, "false").lower() != "false":
             raise UnsupportedParameter(name, query[name], "aural", why)
-    unknown = sorted(query.keys() - HONOURED - NOTED - SWITCHES.keys())
+    unknown = sorted(query.keys() - honoured - NOTED - SWITCHES.keys())
     if unknown:
-        known = ", ".join(sorted(HONOURED))
+        known = ", ".join(sorted(honoured))
         raise BadRequest(f"expected parameters of {known}; got {', '.join(unknown)}", param=unknown[0])
 
 
-def _model(name: str | None, known: Sequence[str]) -> str | None:
+def options_of(query: QueryParams) -> tuple[Options, Script]:
+    tag = query.get("language", "en")
+    code, script = (None, "t2s") if tag == "multi" or switch(query, "detect_language") else language_options(tag)
+    words = [*query.getlist("keyterm"), *(_unboosted(word) for word in query.getlist("keywords"))]
+    return Options(language=code, hotwords=" ".join(words)), script
+
+
+def model_of(query: QueryParams, known: Sequence[str]) -> str | None:
     """None, the first model, for Deepgram's own names."""
+    name = query.get("model")
     if name is None or name in known:
         return name
     return None if name.split("-")[0] in DEEPGRAM_MODELS else name
 
 
-def _language(query: QueryParams) -> tuple[str | None, Script]:
-    tag = query.get("language", "en")
-    return (None, "t2s") if tag == "multi" else language_options(tag)
+def is_punctuated(query: QueryParams) -> bool:
+    return switch(query, "punctuate") or switch(query, "smart_format")
 
 
-def _format(query: QueryParams) -> Format:
+def format_of(query: QueryParams) -> Format:
     encoding = query.get("encoding")
     if encoding not in ENCODINGS:
         raise BadRequest(
@@ -133,7 +136,7 @@ def _utterance_end_ms(query: QueryParams, interim: bool) -> int | None:
     return gap_ms
 
 
-def _switch(query: QueryParams, name: str) -> bool:
+def switch(query: QueryParams, name: str) -> bool:
     value = query.get(name, "false").lower()
     if value not in ("true", "false"):
         raise BadRequest(f"expected {name} of true or false, got {value!r}", param=name)

@@ -149,6 +149,8 @@ class Results:
     def _results(self, held: Held, through: int, *, is_final: bool, speech_final: bool) -> Message:
         through = max(through, self._told)
         words = [*held.words, *self._guessed(held, through)]
+        text, punctuated = held.text + held.draft, self._wish.punctuated
+        spoken = alternative(text, words, punctuated=punctuated, language=self._language)
         return {
             "type": "Results",
             "channel_index": CHANNEL,
@@ -157,7 +159,7 @@ class Results:
             "is_final": is_final,
             "speech_final": speech_final,
             "from_finalize": held.finalized,
-            "channel": {"alternatives": [self._alternative(held.text + held.draft, words)]},
+            "channel": {"alternatives": [spoken]},
             "metadata": {"request_id": self._request_id, **model_info(self._model)},
         }
 
@@ -172,27 +174,45 @@ class Results:
             yield Word(" " + text, start + span * before // letters, start + span * after // letters, 0.0)
             before = after
 
-    def _alternative(self, text: str, words: Sequence[Word]) -> Message:
-        heard = [word.probability for word in words if word.text.strip()]
-        return {
-            "transcript": text.strip() if self._wish.punctuated else _bare(text),
-            "confidence": round(fmean(heard), 4) if heard else 0.0,
-            "words": [self._word(word) for word in words if word.text.strip()],
-        } | ({"languages": [self._language]} if self._language else {})
 
-    def _word(self, word: Word) -> Message:
-        written = word.text.strip()
-        message = {
-            "word": _bare(written) or written,
-            "start": seconds(word.start),
-            "end": seconds(word.end),
-            "confidence": round(word.probability, 4),
-        }
-        return message | ({"punctuated_word": written} if self._wish.punctuated else {})
+def alternative(text: str, words: Sequence[Word], *, punctuated: bool, language: str | None) -> Message:
+    """A transcript with its words."""
+    heard = [word for word in words if word.text.strip()]
+    return {
+        "transcript": text.strip() if punctuated else _bare(text),
+        "confidence": round(fmean(word.probability for word in heard), 4) if heard else 0.0,
+        "words": [_word(word, punctuated=punctuated) for word in heard],
+    } | ({"languages": [language]} if language else {})
+
+
+def _word(word: Word, *, punctuated: bool) -> Message:
+    written = word.text.strip()
+    message = {
+        "word": _bare(written) or written,
+        "start": seconds(word.start),
+        "end": seconds(word.end),
+        "confidence": round(word.probability, 4),
+    }
+    return message | ({"punctuated_word": written} if punctuated else {})
 
 
 def model_info(model: str) -> Message:
     return {"model_info": {"name": model, "version": "", "arch": "aural"}, "model_uuid": model}
+
+
+def metadata(request_id: str, model: str, sha256: str, created: str, duration_s: float, channels: int) -> Message:
+    """What Deepgram says of a request as a whole."""
+    info = model_info(model)
+    return {
+        "transaction_key": "deprecated",
+        "request_id": request_id,
+        "sha256": sha256,
+        "created": created,
+        "duration": duration_s,
+        "channels": channels,
+        "models": [info["model_uuid"]],
+        "model_info": {info["model_uuid"]: info["model_info"]},
+    }
 
 
 def _bare(text: str) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from aural.api.deepgram.file import REQUEST_ID, refusal
 from aural.api.deepgram.query import Wish, parse
-from aural.api.deepgram.results import FINALIZE, Message, Results, model_info
+from aural.api.deepgram.results import FINALIZE, Message, Results, metadata
 from aural.api.service import service_of
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
@@ -26,8 +26,6 @@ from aural.types import SAMPLE_RATE, Timestamps, seconds
 
 IDLE_S = 10.0
 """Without audio or a KeepAlive for so long, the caller has gone."""
-REQUEST_ID = "dg-request-id"
-ERROR = "dg-error"
 NO_AUDIO = "NET-0001"
 UNREADABLE = "DATA-0000"
 SUBPROTOCOLS = ("token", "bearer")
@@ -137,18 +135,10 @@ class Call:
         return self._bytes // (SAMPLE_BYTES[form.encoding] * form.channels) * SAMPLE_RATE // form.rate
 
     def _metadata(self) -> Message:
-        info = model_info(self._model)
-        return {
-            "type": "Metadata",
-            "transaction_key": "deprecated",
-            "request_id": self._request_id,
-            "sha256": self._digest.hexdigest(),
-            "created": self._created,
-            "duration": seconds(self._received),
-            "channels": self._wish.live.format.channels,
-            "models": [info["model_uuid"]],
-            "model_info": {info["model_uuid"]: info["model_info"]},
-        }
+        duration_s, channels = seconds(self._received), self._wish.live.format.channels
+        digest = self._digest.hexdigest()
+        said = metadata(self._request_id, self._model, digest, self._created, duration_s, channels)
+        return {"type": "Metadata", **said}
 
     async def _send(self, message: Message) -> None:
         try:
@@ -200,12 +190,7 @@ async def _refuse(socket: WebSocket, error: AuralError, request_id: str) -> None
     service_of(socket).metrics.refused.labels(error.code).inc()
     if socket.application_state is not WebSocketState.CONNECTING:
         return await _break_off(socket, error)
-    message = str(error)
-    headers = {REQUEST_ID: request_id, ERROR: message.encode("ascii", "replace").decode()[:1000]}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    body = {"err_code": error.code.upper(), "err_msg": message, "request_id": request_id}
-    return await socket.send_denial_response(JSONResponse(body, error.status, headers))
+    return await socket.send_denial_response(refusal(error, request_id))
 
 
 async def _break_off(socket: WebSocket, error: AuralError) -> None:

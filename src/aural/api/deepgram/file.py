@@ -1,0 +1,100 @@
+"""POST /v1/listen: Deepgram's API for files. The body is the audio."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from aural.api.body import read_body
+from aural.api.deepgram import query
+from aural.api.deepgram.results import Message, alternative, metadata
+from aural.api.errors import note
+from aural.api.service import Answer, Ask, RawFormat, service_of
+from aural.errors import AuralError, BadRequest
+from aural.text import plain
+from aural.types import Segment, Timestamps, seconds
+
+REQUEST_ID = "dg-request-id"
+ERROR = "dg-error"
+LONGEST_HEADER = 1000
+
+
+async def listen(request: Request) -> Response:
+    request_id = str(uuid4())
+    try:
+        return JSONResponse(await _heard(request, request_id), headers={REQUEST_ID: request_id})
+    except AuralError as error:
+        note(request, error)
+        return refusal(error, request_id)
+
+
+async def _heard(request: Request, request_id: str) -> Message:
+    service = service_of(request)
+    asked = request.query_params
+    query.check_names(asked, query.FILE)
+    options, script = query.options_of(asked)
+    service.knock()
+    if request.headers.get("content-type", "").startswith("application/json"):
+        raise BadRequest("expected the audio itself as the body; addresses are not fetched", param="url")
+    body = await read_body(request, service.body)
+    model = query.model_of(asked, service.fleet.names)
+    options = replace(options, timestamps=await _finest(request, model))
+    answer = await service.answer(request, Ask(body, model, options, script, _raw(request)))
+    created = datetime.now(UTC).isoformat()
+    about = metadata(request_id, answer.model, hashlib.sha256(body).hexdigest(), created, answer.duration_s, 1)
+    return {"metadata": about, "results": _results(answer, request)}
+
+
+async def _finest(request: Request, model: str | None) -> Timestamps:
+    """Times of words where the model gives them."""
+    fleet = service_of(request).fleet
+    can = fleet.get(model).scheduler.capabilities.timestamps
+    return Timestamps.WORD if Timestamps.WORD in can else Timestamps.NONE
+
+
+def _raw(request: Request) -> RawFormat | None:
+    """None for a container, which needs no description."""
+    if "encoding" not in request.query_params:
+        return None
+    form = query.format_of(request.query_params)
+    return RawFormat(form.encoding, form.rate, form.channels)
+
+
+def _results(answer: Answer, request: Request) -> Message:
+    asked = request.query_params
+    punctuated = query.is_punctuated(asked)
+    language = answer.transcript.language
+    segments = answer.transcript.segments
+
+    def spoken(some: tuple[Segment, ...]) -> Message:
+        words = [word for segment in some for word in segment.words]
+        return alternative(plain(some), words, punctuated=punctuated, language=None)
+
+    channel: Message = {"alternatives": [spoken(segments)]}
+    if query.switch(asked, "detect_language") or asked.get("language") == "multi":
+        probability = round(answer.transcript.language_probability, 4)
+        channel |= {"detected_language": language, "language_confidence": probability}
+    utterances = [
+        {"start": seconds(one.start), "end": seconds(one.end), "channel": 0, "id": f"{number}", **spoken((one,))}
+        for number, one in enumerate(segments)
+    ]
+    return {"channels": [channel]} | ({"utterances": utterances} if query.switch(asked, "utterances") else {})
+
+
+def refusal(error: AuralError, request_id: str) -> JSONResponse:
+    """An error as Deepgram's."""
+    message = str(error)
+    headers = {REQUEST_ID: request_id, ERROR: message.encode("ascii", "replace").decode()[:LONGEST_HEADER]}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    body = {"err_code": error.code.upper(), "err_msg": message, "request_id": request_id}
+    return JSONResponse(body, error.status, headers)
+
+
+routes = [Route("/v1/listen", listen, methods=["POST"])]
