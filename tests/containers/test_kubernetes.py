@@ -192,3 +192,5 @@ def test_the_ray_service_is_what_ray_and_aural_take(monkeypatch: pytest.MonkeyPa
         claims = [volume["persistentVolumeClaim"]["claimName"] for volume in template["spec"]["volumes"][1:]]
         assert claims == [item["metadata"]["name"] for item in rendered("ray") if "Claim" in item["kind"]]
     assert len(pod_templates(service)) == 2
+    image = (FOLDER / "ray" / "Dockerfile").read_text()
+    assert f"ray[serve]=={service['rayClusterConfig']['rayVersion']}" in image
