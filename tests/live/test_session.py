@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aural.audio.vad import FRAME_SAMPLES
 from aural.errors import EngineFailed
 from aural.live import events
 from aural.live.checkpoint import Checkpoint
+from aural.live.segmenter import CONTEXT, LONGEST_PIECE
 from aural.live.session import Session
 from aural.live.settings import LiveSettings, Manual, SemanticVad, ServerVad
 from aural.types import SAMPLE_RATE, Clip, Options, Reason, Segment, Transcript
@@ -163,7 +165,8 @@ def test_speech_without_pause_is_heard_in_pieces_and_ends():
     checked(stage)
     assert " ".join(stage.texts) == said(words)
     assert len(stage.texts) > 1
-    assert max(len(ask.clip) for ask in stage.asks) <= 13 * SAMPLE_RATE
+    assert max(len(ask.clip) for ask in stage.asks if not ask.is_final) <= LONGEST_PIECE + FRAME_SAMPLES
+    assert max(len(ask.clip) for ask in stage.asks) <= CONTEXT + LONGEST_PIECE + FRAME_SAMPLES
     assert max(final.end - final.start for final in stage.finals) <= 45 * SAMPLE_RATE
 
 
