@@ -77,7 +77,8 @@ def main() -> None:
             sys.exit("out of memory")
         case "sick":
             Handler.well = False
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    deaf = os.environ.get("PUPPET") == "deaf"
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if deaf else lambda *_: os._exit(0))
     ThreadingHTTPServer.daemon_threads = True
     with ThreadingHTTPServer(("127.0.0.1", int(os.environ["SAGEMAKER_BIND_TO_PORT"])), Handler) as server:
         server.serve_forever()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import signal
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -268,6 +269,19 @@ def test_pings_that_stay_bad_end_the_wait(local: Local) -> None:
     with pytest.raises(StartFailed, match="ping health check within 1 s"):
         asyncio.run(container.start())
     assert not container.is_alive
+
+
+def test_who_does_not_end_when_asked_is_killed(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aural.deploy.standin.container.STOP_S", 0.2)
+    container = local.fleets._container("deaf", {"Image": "x/aural:1", "Environment": {"PUPPET": "deaf"}}, 98, 600.0)
+
+    async def life() -> int | None:
+        await container.start()
+        process = container.process
+        await container.stop()
+        return process.returncode if process else None
+
+    assert asyncio.run(life()) == -signal.SIGKILL
 
 
 def test_requests_are_checked_as_aws_checks_them(local: Local) -> None:

@@ -13,6 +13,7 @@ import yaml
 from aural import emf
 from aural.deploy import watching
 from aural.deploy.endpoint import Place
+from aural.deploy.plan import make_plan
 from aural.deploy.spec import Alarms
 from aural.metrics import Metrics
 from tests.deploy.conftest import ROOT, example
@@ -53,7 +54,7 @@ def test_alerts_say_how_bad_it_is() -> None:
 def test_the_dashboard_shows_milliseconds_and_our_own_metrics() -> None:
     body = json.loads(watching.dashboard(several(), PLACE).create.request["DashboardBody"])
     titles = [widget["properties"]["title"] for widget in body["widgets"]]
-    assert "Latency of the model, ms" in titles
+    assert {"speech-whisper: Latency of the model, ms", "speech-parakeet: Errors"} <= set(titles)
     expressions = [
         line[0].get("expression")
         for widget in body["widgets"]
@@ -79,6 +80,17 @@ def test_latency_alarms_count_in_microseconds() -> None:
     latency, errors = watching.alarms(deployment, PLACE)
     assert latency.create.request["Threshold"] == 5_000_000
     assert errors.create.request["Threshold"] == Alarms().errors_percent
+
+
+def test_components_go_back_for_alarms_of_their_own() -> None:
+    plan = make_plan(several(alarms=Alarms()), None)
+    assert plan.problems == ()
+    whisper = next(one.resource for one in plan.actions if one.resource.name == "speech-whisper")
+    assert whisper.update is not None
+    watched = whisper.update.request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert watched == [{"AlarmName": "speech-whisper-latency"}, {"AlarmName": "speech-whisper-errors"}]
+    alarm = next(one.resource for one in plan.actions if one.resource.name == "speech-whisper-latency")
+    assert alarm.create.request["Dimensions"] == [{"Name": "InferenceComponentName", "Value": "speech-whisper"}]
 
 
 def test_a_line_of_emf_is_what_happened_between_two_readings() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aural.deploy import access, endpoint, scaling, watching
 from aural.deploy.endpoint import Place
 from aural.deploy.resources import Resource
-from aural.deploy.spec import Deployment
+from aural.deploy.spec import Deployment, Model
 
 LOCAL_SERVICES = frozenset({"sagemaker", "application-autoscaling"})
 """What the stand-in knows; the rest of a plan is AWS's alone."""
@@ -21,7 +21,7 @@ def draw(deployment: Deployment, place: Place) -> list[Resource]:
     models = [endpoint.model(deployment, model, place) for model in deployment.models]
     config = endpoint.config(deployment, models, place)
     components = [
-        endpoint.component(deployment, model, made, names)
+        endpoint.component(deployment, model, made, _of_component(deployment, model, names))
         for model, made in zip(deployment.models, models, strict=True)
         if deployment.uses_components
     ]
@@ -34,3 +34,9 @@ def draw(deployment: Deployment, place: Place) -> list[Resource]:
         *components,
         *scaling.resources(deployment),
     ]
+
+
+def _of_component(deployment: Deployment, model: Model, alarm_names: list[str]) -> list[str]:
+    """A component goes back for its own alarms."""
+    label = endpoint.component_name(deployment, model)
+    return [name for name in alarm_names if name.rpartition("-")[0] == label]

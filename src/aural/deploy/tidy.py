@@ -35,7 +35,7 @@ def obsolete(cloud: Cloud, deployment: Deployment, place: Place) -> list[Resourc
     standing = components(cloud, deployment)
     around = scaling.possible(deployment)
     around += [one for made in standing for one in scaling.possible_for(deployment, scaling.component(made.name))]
-    around = [*watching.possible(deployment, place), *around]
+    around = [*watching.possible(deployment, place, [made.name for made in standing]), *around]
     known = [one for one in around if not cloud.is_local or one.service in LOCAL_SERVICES]
     return [*reversed(known), *standing]
 

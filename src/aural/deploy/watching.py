@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aural.deploy.endpoint import Place, component_name, tags
@@ -51,17 +51,48 @@ def topic(deployment: Deployment, place: Place) -> list[Resource]:
     return [made, subscribed]
 
 
-def possible(deployment: Deployment, place: Place) -> list[Resource]:
-    """All that any [alarms] could have made; the topic last, so that it goes last."""
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What CloudWatch has metrics of: a variant, or an inference component."""
+
+    label: str
+    dimensions: tuple[tuple[str, str], ...]
+
+    @property
+    def flat(self) -> list[str]:
+        return [part for pair in self.dimensions for part in pair]
+
+    @property
+    def named(self) -> list[dict[str, str]]:
+        return [{"Name": name, "Value": value} for name, value in self.dimensions]
+
+
+def subjects(deployment: Deployment) -> list[Subject]:
+    if deployment.uses_components:
+        return [component_subject(component_name(deployment, model)) for model in deployment.models]
+    return [Subject(deployment.name, (("EndpointName", deployment.name), ("VariantName", deployment.variant)))]
+
+
+def component_subject(name: str) -> Subject:
+    return Subject(name, (("InferenceComponentName", name),))
+
+
+def possible(deployment: Deployment, place: Place, components: list[str]) -> list[Resource]:
+    """All that any [alarms] could have made, for these components too; the topic first, so that it goes last."""
     sync = replace(deployment, alarms=Alarms(email="nobody@example.com"), asynchronous=None)
-    made = [*topic(sync, place)[:1], *alarms(sync, place)]
+    watched = [*subjects(deployment), *map(component_subject, components)]
+    made = [*topic(sync, place)[:1], *(one for subject in watched for one in _alarms(sync, place, subject))]
     if deployment.existing or deployment.uses_components:
         return made
     return [*made, *alarms(replace(sync, asynchronous=Asynchronous(output="s3://none/")), place)]
 
 
 def alarms(deployment: Deployment, place: Place) -> list[Resource]:
-    """The two that tell a bad release: too many errors, too slow."""
+    """The two that tell a bad release, too many errors and too slow, for each subject."""
+    return [one for subject in subjects(deployment) for one in _alarms(deployment, place, subject)]
+
+
+def _alarms(deployment: Deployment, place: Place, subject: Subject) -> list[Resource]:
     wish = deployment.alarms
     if wish is None:
         return []
@@ -72,56 +103,34 @@ def alarms(deployment: Deployment, place: Place) -> list[Resource]:
         "ComparisonOperator": "GreaterThanThreshold",
         "AlarmActions": [arn] if arn else [],
     }
+    one_metric = {"Namespace": SAGEMAKER, "Dimensions": subject.named, "Period": 60}
     if deployment.asynchronous:
-        return [alarm(f"{deployment.name}-failures", {**common, **_async_failures(deployment)})]
-    slow = {
-        "Namespace": SAGEMAKER,
-        "MetricName": "ModelLatency",
-        "Dimensions": _dimensions(deployment),
-        "ExtendedStatistic": "p95",
-        "Period": 60,
-        "Threshold": wish.latency_ms * US_PER_MS,
-    }
-    failing = {"Metrics": _error_rate(deployment), "Threshold": wish.errors_percent}
+        failed = {**one_metric, "MetricName": "InvocationFailures", "Statistic": "Sum", "Threshold": 0.0}
+        return [alarm(f"{subject.label}-failures", {**common, **failed})]
+    threshold = wish.latency_ms * US_PER_MS
+    slow = {**one_metric, "MetricName": "ModelLatency", "ExtendedStatistic": "p95", "Threshold": threshold}
+    failing = {"Metrics": _error_rate(subject), "Threshold": wish.errors_percent}
     return [
-        alarm(f"{deployment.name}-latency", {**common, **slow}),
-        alarm(f"{deployment.name}-errors", {**common, **failing}),
+        alarm(f"{subject.label}-latency", {**common, **slow}),
+        alarm(f"{subject.label}-errors", {**common, **failing}),
     ]
 
 
-def _async_failures(deployment: Deployment) -> dict[str, Any]:
-    return {
-        "Namespace": SAGEMAKER,
-        "MetricName": "InvocationFailures",
-        "Dimensions": _dimensions(deployment),
-        "Statistic": "Sum",
-        "Period": 60,
-        "Threshold": 0.0,
-    }
-
-
-def _error_rate(deployment: Deployment) -> list[dict[str, Any]]:
+def _error_rate(subject: Subject) -> list[dict[str, Any]]:
     """Errors of the model and of SageMaker in percent of the calls. The caller's own (4XX) do not count."""
     counts = {"faults": "Invocation5XXErrors", "model": "InvocationModelErrors", "calls": "Invocations"}
-    queries = [_query(name, metric, deployment) for name, metric in counts.items()]
+    queries = [_query(name, metric, subject) for name, metric in counts.items()]
     rate = {"Id": "rate", "Expression": "IF(calls > 0, 100 * (faults + model) / calls, 0)", "ReturnData": True}
     return [*queries, rate]
 
 
-def _query(name: str, metric: str, deployment: Deployment) -> dict[str, Any]:
+def _query(name: str, metric: str, subject: Subject) -> dict[str, Any]:
     stat = {
-        "Metric": {"Namespace": SAGEMAKER, "MetricName": metric, "Dimensions": _dimensions(deployment)},
+        "Metric": {"Namespace": SAGEMAKER, "MetricName": metric, "Dimensions": subject.named},
         "Period": 60,
         "Stat": "Sum",
     }
     return {"Id": name, "MetricStat": stat, "ReturnData": False}
-
-
-def _dimensions(deployment: Deployment) -> list[dict[str, str]]:
-    return [
-        {"Name": "EndpointName", "Value": deployment.name},
-        {"Name": "VariantName", "Value": deployment.variant},
-    ]
 
 
 def dashboard(deployment: Deployment, place: Place) -> Resource:
@@ -141,18 +150,29 @@ def dashboard(deployment: Deployment, place: Place) -> Resource:
 
 
 def _widgets(deployment: Deployment, region: str) -> list[dict[str, Any]]:
-    where = ["EndpointName", deployment.name, "VariantName", deployment.variant]
+    hardware = ["EndpointName", deployment.name, "VariantName", deployment.variant]
     rows = [
-        _latency("Latency of the model", "ModelLatency", where),
-        _latency("Overhead of SageMaker", "OverheadLatency", where),
-        ("Calls a minute", [[SAGEMAKER, "Invocations", *where, {"stat": "Sum"}]]),
-        ("Errors", [[SAGEMAKER, name, *where, {"stat": "Sum"}] for name in ERRORS]),
-        ("Requests at once, most", [[SAGEMAKER, "ConcurrentRequestsPerModel", *where, {"stat": "Maximum"}]]),
-        ("Hardware, % of one unit", [[HARDWARE, name, *where, {"stat": "Average"}] for name in HARDWARE_METRICS]),
+        *[row for subject in subjects(deployment) for row in _subject_rows(subject)],
+        ("Hardware, % of one unit", [[HARDWARE, name, *hardware, {"stat": "Average"}] for name in HARDWARE_METRICS]),
         *[(title, [_ours(name, stat, deployment)]) for title, name, stat in OURS],
         *_component_rows(deployment),
     ]
     return [_widget(i, title, metrics, region) for i, (title, metrics) in enumerate(rows)]
+
+
+def _subject_rows(subject: Subject) -> list[tuple[str, list[Any]]]:
+    where = subject.flat
+    rows = [
+        _latency("Latency of the model, ms", "ModelLatency", where),
+        _latency("Overhead of SageMaker, ms", "OverheadLatency", where),
+        ("Calls a minute", [[SAGEMAKER, "Invocations", *where, {"stat": "Sum"}]]),
+        ("Errors", [[SAGEMAKER, name, *where, {"stat": "Sum"}] for name in ERRORS]),
+    ]
+    if where[0] == "EndpointName":
+        rows.append(
+            ("Requests at once, most", [[SAGEMAKER, "ConcurrentRequestsPerModel", *where, {"stat": "Maximum"}]])
+        )
+    return [(f"{subject.label}: {title}", metrics) for title, metrics in rows]
 
 
 ERRORS = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors", "MidStreamErrors")
@@ -176,7 +196,7 @@ def _latency(title: str, metric: str, where: list[str]) -> tuple[str, list[Any]]
         for i, stat in enumerate(("p50", "p95", "p99"))
     ]
     shown = [[{"expression": f"us{i} / {US_PER_MS}", "label": label}] for i, label in enumerate(("p50", "p95", "p99"))]
-    return f"{title}, ms", [*hidden, *shown]
+    return title, [*hidden, *shown]
 
 
 def _component_rows(deployment: Deployment) -> list[tuple[str, list[Any]]]:
