@@ -227,8 +227,9 @@ def _fresh(pool: Sequence[Utterance], length: int, rng: random.Random, seen: set
     """A group that fills `length` and was not seen; a seen one when there seem to be no others."""
     again: list[Utterance] = []
     for _ in range(FRESH_TRIES if pool else 0):
-        first, *rest = rng.sample(pool, min(LARGEST_DRAW, len(pool)))
-        group = _fill([first, *sorted(rest, key=len, reverse=True)], length)  # as few seams as may be
+        first = rng.choices(pool, [len(u) for u in pool])[0]  # each second of speech is as likely as any other
+        others = (u for u in rng.sample(pool, min(LARGEST_DRAW, len(pool))) if u is not first)
+        group = _fill([first, *sorted(others, key=len, reverse=True)], length)  # as few seams as may be
         if group and _span(group) >= LEAST_FILLED * length:
             again = group
             if tuple(u.name for u in group) not in seen:
