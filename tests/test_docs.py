@@ -83,7 +83,7 @@ def desk(tmp_path: Path, clips: dict[str, Recording]) -> Path:
 
 def ran(command: list[str], desk: Path) -> str:
     surroundings = os.environ | {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-    done = subprocess.run(command, cwd=desk, env=surroundings, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=desk, env=surroundings, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

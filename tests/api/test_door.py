@@ -73,7 +73,7 @@ def test_a_body_that_grows_too_large_is_refused_on_the_way(strict: Server, path:
 def test_an_ordinary_client_reads_the_refusal_of_what_it_sends(strict: Server) -> None:
     """http.client sends all before it reads anything."""
     address = urlsplit(strict.url)
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=120)
     connection.request("POST", "/invocations", bytes(20 * MIB), {"Content-Type": "audio/wav"})
     response = connection.getresponse()
     assert response.status == 413
@@ -149,7 +149,7 @@ def test_one_too_many_is_refused_before_its_body_is_read(guarded: Server) -> Non
     with ThreadPoolExecutor() as pool:
         sent = request("/invocations", speech("first sleep700"), Content_Type="audio/wav", X_Api_Key=KEY)
         first = pool.submit(exchange, guarded.url, sent)
-        wait_until(is_busy, 30)
+        wait_until(is_busy, 120)
         second = exchange(guarded.url, request("/invocations", Content_Length="50000000", X_Api_Key=KEY))
         status, metrics = guarded.send("GET", "/metrics", x_api_key=KEY)
         assert (second.status, second.error["code"]) == (503, "overloaded")

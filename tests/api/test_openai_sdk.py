@@ -332,7 +332,7 @@ def test_no_place_left(guarded: Server) -> None:
     with client_of(guarded, KEY) as client, ThreadPoolExecutor() as pool:
         ask = partial(client.audio.transcriptions.create, model="fake")
         first = pool.submit(ask, file=("a.wav", speech("first sleep1000")))
-        wait_until(is_busy, 30)
+        wait_until(is_busy, 120)
         with pytest.raises(openai.InternalServerError) as caught:
             ask(file=("a.wav", speech("second")))
         assert (caught.value.status_code, caught.value.code) == (503, "overloaded")

@@ -18,7 +18,7 @@ import numpy as np
 from aural.engines.fake import speak
 from aural.types import SAMPLE_RATE, Samples
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """A reply that takes longer is a hang."""
 
 Sender = Callable[[], AsyncIterator[bytes]]

@@ -19,7 +19,7 @@ from aural.serving.policy import Policy
 from aural.serving.scheduler import Limits, Scheduler
 from aural.types import Clip
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Whatever takes longer hangs."""
 
 

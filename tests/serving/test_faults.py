@@ -16,7 +16,7 @@ import pytest
 from tests.api.wire import Reply, converse, request, speech
 from tests.conftest import Server, serving, wait_until, words
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 def ask(url: str, audio: bytes) -> asyncio.Task[Reply]:

@@ -21,7 +21,7 @@ from tests.conftest import Server, serving, wait_until
 from tests.standin.fixtures import Upstream, free_port, installed, upstream
 from tests.test_cli import aural
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ class Upstream:
     process: subprocess.Popen[bytes]
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=30) as response:
+        with urllib.request.urlopen(self.url + path, timeout=120) as response:
             return json.loads(response.read() or b"{}")
 
     @property
