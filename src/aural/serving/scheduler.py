@@ -154,6 +154,8 @@ class Scheduler(Door):
             task = asyncio.create_task(self._run(replica, jobs))
             self._running[task] = jobs
             task.add_done_callback(self._running.pop)
+            for job in jobs:
+                job.future.add_done_callback(partial(_drop, replica, job.clip))
         self._note_busy()
         if decision.wake_at is not None:
             self._wake_in(decision.wake_at - now)
@@ -258,6 +260,11 @@ def _lengths_s(jobs: Iterable[Job]) -> list[float]:
 
 def _audio_s(jobs: Iterable[Job]) -> float:
     return sum(job.waiting.samples for job in jobs) / SAMPLE_RATE
+
+
+def _drop(replica: Replica, clip: Clip, future: asyncio.Future[Transcript]) -> None:
+    if future.cancelled():
+        replica.drop(clip)
 
 
 def _fail(job: Job, error: AuralError) -> None:

@@ -136,6 +136,9 @@ class Replica:
         """Keep a place for a batch, until `hear` has heard it."""
         self.busy = True
 
+    def drop(self, clip: Clip) -> None:
+        """Nobody waits for this clip any more. A batch goes on: the others in it are waited for."""
+
     @property
     def pid(self) -> int | None:
         return self._worker.process.pid if self._worker else None

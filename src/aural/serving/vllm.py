@@ -92,7 +92,8 @@ class Vllm(Replica):
     def __init__(self, spec: ModelSpec, max_batch: int, on_change: Any) -> None:
         super().__init__(spec, max_batch, on_change)
         self._link: _Link | None = None
-        self._asked: set[asyncio.Task[Transcript]] = set()
+        self._asked: dict[int, asyncio.Task[Transcript]] = {}
+        """What vLLM is hearing, by the identity of the clip."""
         self._taken = 0
         self._doubt = asyncio.Event()
         self._stalled = False
@@ -121,6 +122,11 @@ class Vllm(Replica):
     def take(self) -> None:
         self._taken += 1
         self.busy = True
+
+    def drop(self, clip: Clip) -> None:
+        """vLLM stops hearing what nobody waits for: it notices that the connection is gone."""
+        if task := self._asked.get(id(clip)):
+            task.cancel()
 
     def _release(self) -> None:
         self._taken -= 1
@@ -167,10 +173,10 @@ class Vllm(Replica):
             self._doubt.set()
 
     async def _transcript(self, link: _Link, clip: Clip) -> Transcript:
-        """What vLLM hears, unless it takes far too long or is given up meanwhile; raises WorkerGone."""
+        """What vLLM hears, unless it takes far too long or is given up or dropped meanwhile; raises WorkerGone."""
         audio_s = len(clip) / SAMPLE_RATE
         task = asyncio.ensure_future(link.voxtral.hear(link.client, clip))
-        self._asked.add(task)
+        self._asked[id(clip)] = task
         try:
             await asyncio.wait([task], timeout=max(STALL_S, STALL_FACTOR * audio_s / max(self.rtfx, TRANSCRIBE_RTFX)))
             if not task.done():
@@ -181,7 +187,7 @@ class Vllm(Replica):
             return task.result()
         finally:
             task.cancel()
-            self._asked.discard(task)
+            del self._asked[id(clip)]
 
     @asynccontextmanager
     async def converse(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
@@ -279,7 +285,7 @@ class Vllm(Replica):
 
     async def _end(self) -> Any:
         link, self._link = self._link, None
-        for task in self._asked:
+        for task in self._asked.values():
             task.cancel()
         return await link.end() if link else None
 
