@@ -33,6 +33,13 @@ def test_a_fit_of_noise_foretells_times_and_has_no_negative_terms():
         assert found.engine_s(clips_s) == pytest.approx(TRUE.engine_s(clips_s), rel=0.05)
 
 
+def test_a_fit_is_not_short_of_what_batches_take_however_they_spread():
+    noisy = batches(TRUE, spread=0.3, count=2000)
+    found = fit(noisy)
+    expected_s, took_s = (sum(found.engine_s(one.clips_s) for one in noisy), sum(one.engine_s for one in noisy))
+    assert expected_s == pytest.approx(took_s, rel=0.02)
+
+
 def test_too_few_batches_are_no_fit():
     with pytest.raises(SettingsError, match="expected 20 batches in the log or more, got 3"):
         fit(batches(TRUE, count=3))

@@ -15,6 +15,8 @@ from aural.errors import SettingsError
 
 FEWEST_BATCHES = 20
 """Below this a fit says more about the noise than about the engine."""
+REWEIGHTINGS = 5
+LEAST_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,18 @@ def read_batches(lines: Iterable[str], model: str | None = None) -> list[Batch]:
 
 
 def fit(batches: Sequence[Batch]) -> Costs:
-    """The terms that explain the batches best, by least squares without negative terms, each batch weighing the same
-    relative to its time. Raises SettingsError for too few."""
+    """The terms that explain the batches best: least squares without negative terms, each error relative to the time
+    that was expected (iteratively reweighted; relative to the measured one, fast batches would count too much and all
+    times come out short). Raises SettingsError for too few."""
     if len(batches) < FEWEST_BATCHES:
         raise SettingsError(f"expected {FEWEST_BATCHES} batches in the log or more, got {len(batches)}")
-    took = np.array([max(batch.engine_s, 1e-6) for batch in batches])
-    rows = np.array([_terms(batch.clips_s) for batch in batches]) / took[:, None]
-    terms = _non_negative(rows, np.ones(len(batches)))
-    spread = float(np.std(rows @ terms - 1.0))
+    took = np.array([batch.engine_s for batch in batches])
+    rows = np.array([_terms(batch.clips_s) for batch in batches])
+    terms = _non_negative(rows, took)
+    for _ in range(REWEIGHTINGS):
+        expected = np.maximum(rows @ terms, LEAST_S)
+        terms = _non_negative(rows / expected[:, None], took / expected)
+    spread = float(np.std(took / np.maximum(rows @ terms, LEAST_S)))
     return Costs(**dict(zip(TERMS, map(float, terms), strict=True)), spread=spread)
 
 
