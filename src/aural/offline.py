@@ -26,7 +26,6 @@ from aural.errors import BadRequest, SettingsError
 from aural.insight import digest
 from aural.insight import request as parsed
 from aural.insight.redaction import redact
-from aural.insight.request import parse_wish
 from aural.metrics import Metrics
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
@@ -58,8 +57,8 @@ class Wish:
 async def transcribe(files: Sequence[Path], wish: Wish, settings: Settings) -> None:
     """Print the transcript of each file, heard by workers of this process."""
     code, script = language_options(wish.language)
-    asked = parse_wish(wish.insights, wish.redact)
     understanding = build_understanding(settings, Metrics())
+    asked = understanding.settings.wish(wish.insights, wish.redact)
     options = Options(
         language=code,
         task=wish.task,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from websockets.asyncio.client import connect
 
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
-from tests.conftest import Recording, Server
+from tests.api.wire import form
+from tests.conftest import Recording, Server, serving, wait_until
+from tests.serving.test_webhook import receiver
 
 LOBSTER = "libri-367-130732-0001"
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 FRAME = SAMPLE_RATE // 10
 
 
@@ -75,6 +78,90 @@ def test_what_is_redacted_leaves_nowhere(whisper: Server, clips: dict[str, Recor
     assert status == 200
     assert b"2011" not in track
     assert b"[DATE]" in track
+
+
+RULES = """
+redact = ["DATE"]
+keywords = { animals = ["lobster"] }
+
+[alert.lobster-said]
+role = "CUSTOMER"
+any = [{ category = "animals" }]
+
+[webhook]
+url = "URL"
+secret = "s3cret"
+"""
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, list[tuple[dict[str, str], bytes]]]]:
+    """A server with rules, and what its webhook was sent."""
+    with receiver(200) as (url, got):
+        path = tmp_path_factory.mktemp("insights") / "insights.toml"
+        path.write_text(RULES.replace("URL", url))
+        flags = ("--model", "whisper-tiny.en", "--model", "whisper-base", "--max-streams", "8")
+        with serving(*flags, "--replicas", "1", "--insights", str(path)) as server:
+            yield server, got
+
+
+def test_two_channels_of_a_call_give_its_alerts(
+    ruled: tuple[Server, list[tuple[dict[str, str], bytes]]], clips: dict[str, Recording]
+) -> None:
+    server, got = ruled
+    sides = {"AGENT": "LJ001-0002", "CUSTOMER": LOBSTER}
+
+    def side(role: str, clip: str) -> Any:
+        voice = np.pad(decode(clips[clip].bytes, limit_s=60).samples, (0, SAMPLE_RATE))
+        asked = {"insights": ["keywords", "talk"], "call": "call-7", "role": role, "channel": int(role == "CUSTOMER")}
+        return streamed(server, voice, {"aural": asked}, "whisper-tiny.en")
+
+    async def call() -> list[list[dict[str, Any]]]:
+        return await asyncio.gather(*(side(role, clip) for role, clip in sides.items()))
+
+    agent, customer = asyncio.run(call())
+    [alert] = of_type(customer, "aural.alert")
+    assert alert["name"] == "lobster-said"
+    assert {one["participant_role"] for one in of_type(agent, "aural.utterance_insights")} == {"AGENT"}
+    wait_until(lambda: bool(got), PATIENCE_S)
+    headers, body = got[0]
+    assert json.loads(body)["call"] == "call-7"
+    assert headers["X-Aural-Signature"].startswith("t=")
+    assert server.metric("aural_alerts_total") == 1
+
+
+def test_what_the_server_redacts_leaves_by_no_door(
+    ruled: tuple[Server, list[tuple[dict[str, str], bytes]]], clips: dict[str, Recording]
+) -> None:
+    server, _ = ruled
+    chinese = clips["fleurs_zh_1883_clip5"]
+    voice = np.pad(decode(chinese.bytes, limit_s=60).samples, (0, SAMPLE_RATE))
+    pcm = (voice * 32767).astype("<i2").tobytes()
+    query = f"model=whisper-base&language=zh&encoding=linear16&sample_rate={SAMPLE_RATE}"
+    query += "&interim_results=true&punctuate=true"
+
+    async def deepgram() -> str:
+        heard = ""
+        url = server.url.replace("http", "ws") + f"/v1/listen?{query}"
+        async with asyncio.timeout(PATIENCE_S), connect(url, max_size=None) as socket:
+            for start in range(0, len(pcm), 2 * FRAME):
+                await socket.send(pcm[start : start + 2 * FRAME])
+            await socket.send(json.dumps({"type": "CloseStream"}))
+            async for frame in socket:
+                heard += str(frame)
+        return heard
+
+    told = [asyncio.run(deepgram())]
+    for response_format in ("verbose_json", "srt", "text"):
+        words = {"timestamp_granularities": ["word", "segment"]} if response_format == "verbose_json" else {}
+        body, kind = form(chinese.bytes, model="whisper-base", response_format=response_format, **words)
+        told.append(server.send("POST", "/v1/audio/transcriptions", body, Content_Type=kind)[1].decode())
+    listen = "/v1/listen?model=whisper-base&language=zh&punctuate=true"
+    for path in (listen, "/invocations?model=whisper-base"):
+        told.append(server.send("POST", path, chinese.bytes, Content_Type="audio/flac")[1].decode())
+    for text in told:
+        assert "[DATE]" in text
+        assert "2011" not in text
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ class Conversation:
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
         self._is_expiring = False
-        self._defaults = calls.understanding.settings.asked
+        self._defaults = calls.understanding.settings
         self._companion = Companion(calls, self._session.id)
         self._companion.ask(self._session.wish(self._defaults))
 

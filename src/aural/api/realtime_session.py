@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aural.audio.encoding import Encoding
 from aural.audio.raw import FASTEST_HZ, SLOWEST_HZ
 from aural.errors import BadRequest, UnsupportedParameter
-from aural.insight.request import Asked, Wish, parse_asked, parse_redact
+from aural.insight.settings import InsightSettings
 from aural.insight.types import Role
 from aural.languages import parse_language
 from aural.live.settings import Format, LiveSettings, Manual, SemanticVad, ServerVad, Turns
@@ -72,11 +72,10 @@ class WireSession:
         script = language.script if language else "t2s"
         return LiveSettings(self.model, options, script, form, _turns(self.turn_detection))
 
-    def wish(self, defaults: Asked) -> LiveWish:
+    def wish(self, settings: InsightSettings) -> LiveWish:
         """What to look for and what to keep back; raises BadRequest."""
         insights = self.aural.get("insights", INSIGHTS in self.include)
-        redact = parse_redact(self.aural["redact"]) if "redact" in self.aural else ()
-        wish = Wish(parse_asked(insights, defaults), redact)
+        wish = settings.wish(insights, self.aural.get("redact"))
         return LiveWish(wish, self.aural.get("call"), self.aural.get("channel", 0), self.aural.get("role"))
 
     def wire(self, dialect: Dialect) -> dict[str, Any]:

@@ -192,7 +192,6 @@ def _ask(invocation: Invocation, outer: dict[str, str], service: Service) -> Ask
         timestamps=_timestamps(asked.get("timestamps", False)),
     )
     assert isinstance(invocation.audio, bytes)
-    return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw)
     wish = wish_of(service, asked.get("insights"), asked.get("redact"))
     return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw, wish)
 

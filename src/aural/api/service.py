@@ -21,7 +21,7 @@ from aural.audio.encoding import Encoding
 from aural.audio.raw import decode_raw
 from aural.errors import AuralError, BadRequest, NotReady
 from aural.insight.redaction import redact
-from aural.insight.request import Wish, parse_wish
+from aural.insight.request import Wish
 from aural.insight.schema import SCHEMA
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
@@ -200,7 +200,7 @@ def language_options(tag: str | None) -> tuple[str | None, Script]:
 
 def wish_of(service: Service, insights: object, redact: object) -> Wish:
     """What a request says about insights and redaction; raises BadRequest, also when this server cannot."""
-    wish = parse_wish(insights, redact, service.understanding.settings.asked)
+    wish = service.understanding.settings.wish(insights, redact)
     if wish.insights is not None and find_spec("ahocorasick") is None:
         raise BadRequest("insights are not installed here; pip install 'aural[insight]' brings them", param="insights")
     return wish

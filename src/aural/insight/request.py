@@ -53,11 +53,6 @@ class Wish:
     """Categories of `entities.CATEGORIES` that must not leave."""
 
 
-def parse_wish(insights: object, redact: object, defaults: Asked | None = None) -> Wish:
-    """From the values of `insights` and `redact`, as strings or as JSON has them; raises BadRequest."""
-    return Wish(parse_asked(insights, defaults), parse_redact(redact))
-
-
 def parse_asked(value: object, defaults: Asked | None = None) -> Asked | None:
     """None when no insights are asked for; raises BadRequest that names the key."""
     given = _decoded(value)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from aural.errors import BadRequest, SettingsError
 from aural.insight.alerts import Rule, parse_rules
-from aural.insight.request import KEYS, Asked, from_table
+from aural.insight.request import KEYS, Asked, Wish, from_table, parse_asked, parse_redact
 
 WEBHOOK_KEYS = frozenset({"url", "secret", "secret_env", "timeout_s", "attempts"})
 LLM_KEYS = frozenset(
@@ -52,9 +52,16 @@ class Llm:
 @dataclass(frozen=True, slots=True)
 class InsightSettings:
     asked: Asked = field(default_factory=Asked)
+    redact: tuple[str, ...] = ()
+    """Categories that never leave, whatever a request says."""
     rules: tuple[Rule, ...] = ()
     webhook: Webhook | None = None
     llm: Llm | None = None
+
+    def wish(self, insights: object, redact: object) -> Wish:
+        """What a request asks for, over the defaults, and never less redaction than the server's. Raises BadRequest."""
+        categories = dict.fromkeys((*self.redact, *parse_redact(redact)))
+        return Wish(parse_asked(insights, self.asked), tuple(categories))
 
 
 def read(path: Path) -> InsightSettings:
@@ -71,13 +78,14 @@ def read(path: Path) -> InsightSettings:
 
 def parse(table: Mapping[str, Any]) -> InsightSettings:
     """As `read`, from the tables."""
-    known = KEYS - {"llm"} | {"alert", "webhook", "llm"}
+    known = KEYS - {"llm"} | {"alert", "webhook", "llm", "redact"}
     unknown = sorted(table.keys() - known)
     if unknown:
         raise SettingsError(f"expected keys of {', '.join(sorted(known))}; got {unknown[0]}")
     asked = from_table({key: value for key, value in table.items() if key in KEYS - {"llm"}}, Asked())
     return InsightSettings(
         asked,
+        parse_redact(table.get("redact")),
         parse_rules(_table(table, "alert")),
         _webhook(_table(table, "webhook")) if "webhook" in table else None,
         _llm(_table(table, "llm")) if "llm" in table else None,

@@ -20,7 +20,7 @@ from aural.insight.redaction import redact
 from aural.insight.request import Asked, Wish
 from aural.insight.schema import call_json, utterance_json
 from aural.insight.types import Role, Turn, Utterance
-from aural.live.events import Closed, Committed, Draft, Ended, Event, Final, SpeechStarted
+from aural.live.events import Cleared, Closed, Committed, Draft, Ended, Event, Failed, Final, SpeechStarted
 from aural.serving.understanding import Understanding
 from aural.types import SAMPLE_RATE
 
@@ -130,6 +130,8 @@ class Companion:
                     something = asyncio.ensure_future(self._something.wait())
                 if not coming.done():
                     continue
+                if isinstance(coming.exception(), StopAsyncIteration):
+                    return
                 event = coming.result()
                 if isinstance(event, Ended):
                     async for told in self._last():
@@ -143,8 +145,8 @@ class Companion:
             for task in (coming, something, *self._tasks):
                 task.cancel()
             await asyncio.gather(coming, something, *self._tasks, return_exceptions=True)
-            if isinstance(source, AsyncGenerator):
-                await source.aclose()
+            if isinstance(events, AsyncGenerator):
+                await events.aclose()
             self._leave()
 
     def _through(self, event: Event) -> Iterator[Event]:
@@ -168,6 +170,9 @@ class Companion:
                     yield Committed(utterance, rest.text, rest.words)
                 transcript = redact(event.transcript, self.asked.wish.redact, edges=True)
                 yield replace(event, transcript=transcript, text=growing.told)
+            case Failed(str(utterance)) | Cleared(str(utterance)):
+                self._growing.pop(utterance, None)
+                yield event
             case _:
                 yield event
 

@@ -15,10 +15,11 @@ from aural.api.body import read_body
 from aural.api.deepgram import query
 from aural.api.deepgram.results import Message, alternative, metadata
 from aural.api.errors import note
-from aural.api.service import Answer, Ask, RawFormat, service_of
+from aural.api.service import Answer, Ask, RawFormat, service_of, wish_of
 from aural.errors import AuralError, BadRequest
+from aural.languages import Script
 from aural.text import plain
-from aural.types import Segment, Timestamps, seconds
+from aural.types import Options, Segment, Timestamps, seconds
 
 REQUEST_ID = "dg-request-id"
 ERROR = "dg-error"
@@ -45,10 +46,15 @@ async def _heard(request: Request, request_id: str) -> Message:
     body = await read_body(request, service.body)
     model = query.model_of(asked, service.fleet.names)
     options = replace(options, timestamps=await _finest(request, model))
-    answer = await service.answer(request, Ask(body, model, options, script, _raw(request)))
+    answer = await service.answer(request, _ask(request, body, model, options, script))
     created = datetime.now(UTC).isoformat()
     about = metadata(request_id, answer.model, hashlib.sha256(body).hexdigest(), created, answer.duration_s, 1)
     return {"metadata": about, "results": _results(answer, request)}
+
+
+def _ask(request: Request, body: bytes, model: str | None, options: Options, script: Script) -> Ask:
+    wish = wish_of(service_of(request), None, list(query.redacted(request.query_params)))
+    return Ask(body, model, options, script, _raw(request), wish)
 
 
 async def _finest(request: Request, model: str | None) -> Timestamps:

@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 from aural.api.service import language_options
 from aural.audio.encoding import Encoding
 from aural.errors import BadRequest, UnsupportedParameter
+from aural.insight.entities import PRIVATE
 from aural.languages import Script
 from aural.live.settings import Format, LiveSettings, Manual, ServerVad, Turns
 from aural.types import Options
@@ -28,10 +29,11 @@ LEAST_UTTERANCE_END_MS = 1000
 DEEPGRAM_MODELS = ("nova", "enhanced", "general", "flux")
 """Families of Deepgram's own names, all of which mean the first model here."""
 
-COMMON = frozenset({"model", "language", "encoding", "sample_rate", "channels", "punctuate", "smart_format"})
+COMMON = frozenset({"model", "language", "encoding", "sample_rate", "channels", "punctuate", "smart_format", "redact"})
 WORDS = frozenset({"keyterm", "keywords", "token"})
 LIVE = COMMON | WORDS | {"interim_results", "endpointing", "utterance_end_ms", "vad_events", "no_delay"}
 FILE = COMMON | WORDS | {"detect_language", "utterances"}
+REDACTED = frozenset({"true", "pci", "pii", "numbers", "ssn", "credit_card", "account_number", "phone_number"})
 NOTED = frozenset({"tag", "extra", "mip_opt_out", "version"})
 """Taken and of no effect here, as they are in what Deepgram answers."""
 SWITCHES = {
@@ -57,6 +59,8 @@ class Wish:
     punctuated: bool
     """Text as the model writes it; otherwise lower case without punctuation, as Deepgram's default is."""
     utterance_end_ms: int | None
+    redact: tuple[str, ...] = ()
+    """Categories that must not leave."""
 
 
 def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
@@ -72,7 +76,16 @@ def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
         format=format_of(query),
         turns=_turns(query),
     )
-    return Wish(live, interim, switch(query, "vad_events"), is_punctuated(query), end_ms)
+    return Wish(live, interim, switch(query, "vad_events"), is_punctuated(query), end_ms, redacted(query))
+
+
+def redacted(query: QueryParams) -> tuple[str, ...]:
+    """Deepgram's names of groups and of entities; each takes out all private numbers, as none is told apart surely."""
+    names = query.getlist("redact")
+    wrong = [name for name in names if name.lower() not in REDACTED | {"false"}]
+    if wrong:
+        raise BadRequest(f"expected redact of {', '.join(sorted(REDACTED))}; got {wrong[0][:40]!r}", param="redact")
+    return PRIVATE if any(name.lower() != "false" for name in names) else ()
 
 
 def check_names(query: QueryParams, honoured: Set[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,9 @@ from aural.api.deepgram.results import FINALIZE, Message, Results, metadata
 from aural.api.service import service_of
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
-from aural.live.events import Ended, Failed
+from aural.insight.request import Wish as Redaction
+from aural.live.events import Ended, Event, Failed
+from aural.serving.companion import Companion, LiveWish, Told
 from aural.serving.live import Live, Stream
 from aural.types import SAMPLE_RATE, Timestamps, seconds
 
@@ -42,8 +44,11 @@ class _Silent(Exception):
 class Call:
     """What one caller says and is told."""
 
-    def __init__(self, socket: WebSocket, stream: Stream, wish: Wish, request_id: str, model: str) -> None:
+    def __init__(
+        self, socket: WebSocket, stream: Stream, companion: Companion, wish: Wish, request_id: str, model: str
+    ) -> None:
         self._socket = socket
+        self._companion = companion
         self._stream = stream
         self._wish = wish
         self._request_id = request_id
@@ -60,15 +65,20 @@ class Call:
             tasks.create_task(self._listen())
 
     async def _tell(self) -> None:
-        async for event in self._stream:
-            match event:
-                case Ended():
-                    await self._send(self._metadata())
-                    raise _Done
-                case Failed(None, error, reference) if reference != FINALIZE:
-                    raise error
-            for message in self._results.on(event, self._received):
-                await self._send(message)
+        async with aclosing(self._companion.events(self._stream)) as events:
+            async for event in events:
+                if not isinstance(event, Told):  # of which there are none without insights
+                    await self._tell_one(event)
+
+    async def _tell_one(self, event: Event) -> None:
+        match event:
+            case Ended():
+                await self._send(self._metadata())
+                raise _Done
+            case Failed(None, error, reference) if reference != FINALIZE:
+                raise error
+        for message in self._results.on(event, self._received):
+            await self._send(message)
 
     async def _listen(self) -> None:
         while (frame := await self._receive())["type"] != "websocket.disconnect":
@@ -157,9 +167,19 @@ async def listen(socket: WebSocket) -> None:
             offered = [name for name in SUBPROTOCOLS if name in socket.scope.get("subprotocols", ())]
             await socket.accept(offered[0] if offered else None, [(REQUEST_ID.encode(), request_id.encode())])
             model = live.fleet.get(wish.live.model).scheduler.name
-            await _converse(Call(socket, stream, wish, request_id, model))
+            companion = _companion(socket, wish, request_id)
+            await _converse(Call(socket, stream, companion, wish, request_id, model))
     except AuralError as error:
         await _refuse(socket, error, request_id)
+
+
+def _companion(socket: WebSocket, wish: Wish, request_id: str) -> Companion:
+    """Takes out what the caller or the server does not let leave."""
+    calls = service_of(socket).calls
+    companion = Companion(calls, request_id)
+    redact = dict.fromkeys((*calls.understanding.settings.redact, *wish.redact))
+    companion.ask(LiveWish(Redaction(None, tuple(redact))))
+    return companion
 
 
 def _timed(wish: Wish, live: Live) -> Wish:
