@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import sys
@@ -25,6 +26,8 @@ BAD_PINGS = 5
 """In a row before a container is replaced. SageMaker does not say its number."""
 STOP_S = 30.0
 START_PING_S = 0.25
+PORTS = range(20_000, 32_000)
+PORT_ATTEMPTS = 100
 INHERITED = ("PATH", "HOME", "PYTHONPATH", "LANG", "LD_LIBRARY_PATH", "AURAL_CACHE", "XDG_CACHE_HOME", "TMPDIR")
 """What a process needs on this machine; the rest of the environment is SageMaker's."""
 COMMAND = (sys.executable, "-m", "aural.container", "serve")
@@ -148,7 +151,10 @@ def _link(source: str, target: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the kernel hands out for connections, which could take it before
+    its server does. Raises OSError when there is none."""
+    for port in random.sample(PORTS, PORT_ATTEMPTS):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise OSError(f"expected a free port from {PORTS.start} to {PORTS.stop}, found none")
