@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
@@ -24,6 +26,8 @@ from aural.live.events import Event
 from aural.serving.captions import Captions
 from aural.serving.companion import Calls, Companion, Told
 from aural.serving.live import Live, Stream
+
+log = logging.getLogger("aural.live")
 
 
 @dataclass(frozen=True, slots=True)

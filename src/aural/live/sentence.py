@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_END_MARKS = ".?!。？！।؟"
+_ASKING_MARKS = "?!？！؟"
+"""Nobody writes these out of habit."""
+_END_MARKS = ".。।" + _ASKING_MARKS
 _TRAILS_OFF = re.compile(r"(\.\.\.|…|[-—–,，、:：;；])$")
 _LAST_WORD = re.compile(r"([\w']+)\W*$")
 _HANGING_WORDS = """
@@ -21,5 +23,7 @@ def ends_sentence(text: str) -> bool:
     text = text.rstrip()
     if not text or text[-1] not in _END_MARKS or _TRAILS_OFF.search(text):
         return False
+    if text[-1] in _ASKING_MARKS:
+        return True
     last = _LAST_WORD.search(text)
     return last is None or last.group(1).casefold() not in _HANGING

@@ -130,8 +130,8 @@ class Stabilizer:
 
 
 def nearest_prefix(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    """The length of the prefix of `theirs` with the least edit distance to `ours`; of equal ones, the length nearest to
-    that of `ours`."""
+    """The length of the prefix of `theirs` with the least edit distance to `ours`; of equal ones, one that ends with
+    the same word, then the length nearest to that of `ours`."""
     return nearest(ours, theirs)[0]
 
 
@@ -142,7 +142,12 @@ def nearest(ours: Sequence[str], theirs: Sequence[str]) -> tuple[int, int]:
         diagonal, row[0] = row[0], i
         for j, other in enumerate(theirs, 1):
             diagonal, row[j] = row[j], min(diagonal + (mine != other), row[j] + 1, row[j - 1] + 1)
-    best = min(range(len(row)), key=lambda length: (row[length], abs(length - len(ours))))
+
+    def demerit(length: int) -> tuple[int, bool, int]:
+        ends_alike = bool(length and ours) and theirs[length - 1] == ours[-1]
+        return row[length], not ends_alike, abs(length - len(ours))
+
+    best = min(range(len(row)), key=demerit)
     return best, row[best]
 
 
