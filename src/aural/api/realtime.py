@@ -169,6 +169,7 @@ async def realtime(socket: WebSocket) -> None:
 async def converse(socket: WebSocket, term: Term) -> None:
     """A conversation from handshake to close. Every error is told before the socket closes."""
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None)
+    began, ended = time.monotonic(), "done"
     try:
         service = service_of(socket)
         await Conversation(socket, service.live, service.captions, service.calls, term).run()
@@ -177,7 +178,9 @@ async def converse(socket: WebSocket, term: Term) -> None:
     except* AuralError as errors:
         error = errors.exceptions[0]
         assert isinstance(error, AuralError)
+        ended = error.code
         await refuse(socket, error)
+    log.info("live session", extra={"path": socket.url.path, "s": round(time.monotonic() - began, 1), "ended": ended})
 
 
 async def refuse(socket: WebSocket, error: AuralError) -> None:
