@@ -15,7 +15,7 @@ const SMOOTHING = 0.3;
 const RETRY_MS = 2_000;
 
 const $ = (id) => document.getElementById(id);
-const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null };
+const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null, isSlow: false };
 const captions = new Captions({ list: $("utterances"), scroller: $("transcript"), spoken: $("spoken") });
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -60,7 +60,7 @@ async function start(openSource) {
       include: [...extras(), ...insights.include()],
       onEvent,
       onClose,
-      onSlow: (isSlow) => complain(isSlow ? { name: "slow" } : null),
+      onSlow,
     });
     page.source = await openSource(onFrame);
     page.wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
@@ -99,6 +99,11 @@ function onClose(error) {
   page.wakeLock?.release();
   $("record").style.setProperty("--level", 0);
   setState("idle");
+}
+
+function onSlow(isSlow) {
+  if (isSlow !== page.isSlow) complain(isSlow ? { name: "slow" } : null);
+  page.isSlow = isSlow;
 }
 
 function onEvent(event) {
