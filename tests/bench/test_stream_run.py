@@ -66,7 +66,7 @@ class Captions:
                     heard += base64.b64decode(message["audio"])
                     await self._show(connection, heard, told)
                 case "aural.finish":
-                    await tell(connection, "aural.ended")
+                    await tell(connection, "aural.ended", totals_ms={})
         self._open -= 1
 
     async def _show(self, connection: ServerConnection, heard: bytearray, told: set[str]) -> None:

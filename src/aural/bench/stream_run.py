@@ -194,6 +194,8 @@ async def run_stream(plan: StreamPlan, item: Item, number: int, step: int, delay
         error = f"no end within {GRACE_S:g} s after its audio"
     except (AuralError, OSError) as failure:
         error = f"{type(failure).__name__}: {failure}"
+    except (KeyError, TypeError, ValueError) as failure:
+        error = f"an event that is none of the protocol's: {failure!r}"
     return Stream(step, number, tuple(screen.shown), max(late), error)
 
 
