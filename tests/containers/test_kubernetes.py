@@ -192,5 +192,7 @@ def test_the_ray_service_is_what_ray_and_aural_take(monkeypatch: pytest.MonkeyPa
         claims = [volume["persistentVolumeClaim"]["claimName"] for volume in template["spec"]["volumes"][1:]]
         assert claims == [item["metadata"]["name"] for item in rendered("ray") if "Claim" in item["kind"]]
     assert len(pod_templates(service)) == 2
+    guarded = one("ray", "NetworkPolicy", "aural-ray")["spec"]["podSelector"]["matchLabels"].items()
+    assert all(guarded <= template["metadata"]["labels"].items() for template in pod_templates(service))
     image = (FOLDER / "ray" / "Dockerfile").read_text()
     assert f"ray[serve]=={service['rayClusterConfig']['rayVersion']}" in image
