@@ -20,7 +20,7 @@ from aural.terminal import Screen
 from tests.conftest import DATA, Recording, Server, words
 
 LOBSTERS = words("when is a lobster not a lobster when it is a crayfish")
-PATIENCE_S = 120
+PATIENCE_S = 300
 
 
 def live(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

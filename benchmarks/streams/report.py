@@ -65,11 +65,10 @@ def page(cells: Sequence[Cell], facts: dict[str, Any], out: Path) -> str:
 def bars(cells: Sequence[Cell], facts: dict[str, Any]) -> list[str]:
     ours = [one for one in cells if one.arm == "aural" and one.kind == "speech"]
     found = _best(ours)
-    lines = []
+    lines = [_bar(f"streams with {LIMITS}", found.streams if found else 0, 12, more=True)] if ours else []
     if found:
         shown = percentile(found.partial_lag_s, 95)
         lines += [
-            _bar(f"streams with {LIMITS}", found.streams, 12, more=True),
             _bar("p95 shown at that number, s", shown, 1.5),
             _bar("committed words taken back", sum(one.committed_retracted for one in ours), 0),
         ]

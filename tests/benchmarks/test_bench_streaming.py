@@ -82,3 +82,4 @@ def test_a_run_is_written_read_and_reported(tmp_path: Path) -> None:
     assert "PASS: WER of the streams less that of the same audio as files, points: 1 (bar ≤ 2)" in page
     assert "| aural | 13 | no |" in page
     assert "| whisperlive | 1 | yes |" in page
+    assert "final ≤ 0.6 s: 0 (bar ≥ 12)" in report.page([cell(1, good=False)], facts, tmp_path)
