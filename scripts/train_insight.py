@@ -191,7 +191,7 @@ def comment_head(data: Path, store: Store, skill: str, groups: dict[str, str], l
     texts, y = texts[:limit], y[:limit]
     idf = idf_of(texts)
     mean = store.embed(texts).mean(axis=0)
-    w, b, words = train(centred(store.embed(texts), mean), y, bags(texts, idf), exclusive=False, c=1.0, c_words=2.0)
+    w, b, words = train(centred(store.embed(texts), mean), y, bags(texts, idf), exclusive=False, c=1.0, c_words=3.0)
     dev, y_dev = emotions_of(data, "dev", groups)
     dev, y_dev = (dev, y_dev) if limit > 20_000 else (dev[:600], y_dev[:600])
     logits = centred(store.embed(dev), mean) @ w + b + bags(dev, idf) @ words

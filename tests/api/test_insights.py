@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -141,3 +143,15 @@ def test_what_is_wrong_is_named(whisper: Server, table: dict[str, Any], named: s
 def test_formats_without_room_for_insights_refuse_them(whisper: Server, clips: dict[str, Recording]) -> None:
     status, answer = transcribed(whisper, clips[LOBSTER].bytes, response_format="srt", insights="terms")
     assert (status, answer["error"]["param"]) == (400, "insights")
+
+
+def test_the_command_line_reads_them_out(whisper: Server, clips: dict[str, Recording]) -> None:
+    path = str(clips[LOBSTER].path)
+    asked = '{"skills": ["keywords", "terms"], "keywords": ["lobster"]}'
+    flags = ("--url", whisper.url, "--model", "whisper-tiny.en", "--insights", asked)
+    for command in ("transcribe", "live"):
+        line = [sys.executable, "-m", "aural", command, *flags, path]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "When is a lobster not a lobster?" in done.stdout
+        assert "keywords: lobster (2)" in done.stdout

@@ -11,7 +11,8 @@ SAID_BY = {"issue": Role.CUSTOMER, "outcome": Role.AGENT, "action": Role.AGENT}
 """Who says it, where roles are known."""
 SURE = 0.5
 WEAK = 0.3
-"""Of the most likely issue of a call that has no sure one."""
+"""Of the most likely issue or outcome of a call that has no sure one."""
+ALWAYS = ("issue", "outcome")
 MOST = {"issue": 3, "outcome": 3, "action": 5}
 EARLY = 0.1
 """What an issue gains at the beginning of a call, and loses towards its end: callers say first what they want."""
@@ -33,7 +34,7 @@ def of_call(turns: Sequence[Turn]) -> tuple[Note, ...]:
         found = [_placed(note, at / len(turns)) for at, turn in enumerate(turns) for note in turn.findings.notes]
         ranked = sorted((note for note in found if note.kind == kind), key=lambda note: -note.score)
         sure = [note for note in ranked if note.score >= SURE][:most]
-        chosen += sure or (ranked[:1] if kind == "issue" else [])
+        chosen += sure or (ranked[:1] if kind in ALWAYS else [])
     return tuple(sorted(chosen, key=lambda note: (note.start, note.kind)))
 
 
