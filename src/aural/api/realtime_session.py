@@ -162,7 +162,7 @@ def _aural(session: WireSession, value: Any, where: str) -> WireSession:
 def _format(session: WireSession, value: Any, where: str) -> WireSession:
     form = {"type": PCM, "rate": DEFAULT_RATE} if value is None else dict(_object(value, where))
     kind = form.get("type")
-    if kind not in ENCODINGS:
+    if not isinstance(kind, str) or kind not in ENCODINGS:
         raise BadRequest(f"expected {where}.type of {', '.join(ENCODINGS)}, got {_shown(kind)}", param=f"{where}.type")
     usual = DEFAULT_RATE if kind == PCM else G711_RATE
     rate = _number(form.get("rate", usual), f"{where}.rate", SLOWEST_HZ, FASTEST_HZ)
@@ -173,7 +173,7 @@ def _format(session: WireSession, value: Any, where: str) -> WireSession:
 
 
 def _beta_format(session: WireSession, value: Any, where: str) -> WireSession:
-    if value not in BETA_FORMATS:
+    if not isinstance(value, str) or value not in BETA_FORMATS:
         raise BadRequest(f"expected {where} of {', '.join(BETA_FORMATS)}, got {_shown(value)}", param=where)
     return _format(session, {"type": BETA_FORMATS[value]}, where)
 
@@ -252,7 +252,7 @@ def _server_vad(asked: Mapping[str, Any], where: str = "turn_detection") -> dict
 def _semantic_vad(asked: Mapping[str, Any], where: str) -> dict[str, Any]:
     _only(asked, ("type", "eagerness"), where)
     eagerness = asked.get("eagerness", "auto")
-    if eagerness not in MOST_WAIT_MS:
+    if not isinstance(eagerness, str) or eagerness not in MOST_WAIT_MS:
         expected = ", ".join(MOST_WAIT_MS)
         raise BadRequest(
             f"expected {where}.eagerness of {expected}, got {_shown(eagerness)}", param=f"{where}.eagerness"

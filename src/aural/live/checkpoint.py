@@ -34,7 +34,7 @@ class Checkpoint:
         """Raises BadRequest for what no server gave out."""
         try:
             found = cls(**json.loads(urlsafe_b64decode(token.encode())))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BadRequest(f"expected a resume token of this server, got {token[:60]!r}", param="resume") from error
         if not found.is_sound():
             raise BadRequest(f"expected a resume token of this server, got {token[:60]!r}", param="resume")
