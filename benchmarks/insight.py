@@ -279,7 +279,8 @@ def cold(bench: Bench, name: str) -> Iterator[Result]:
     )
     truth = np.array([row["offensive"] == "1" for row in test])
     hits = shares > 0.5
-    yield Result("COLD zh macro-F1", name, (f1(hits, truth) + f1(~hits, ~truth)) / 2, 0.80, len(test))
+    seen = "" if bench.apart else "seen in training"
+    yield Result("COLD zh macro-F1", name, (f1(hits, truth) + f1(~hits, ~truth)) / 2, 0.80, len(test), seen)
 
 
 def moderation(bench: Bench, name: str) -> Iterator[Result]:

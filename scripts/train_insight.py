@@ -3,8 +3,8 @@
     python scripts/train_insight.py ../shared/nlu     # needs scipy and both embedders; some 20 minutes on one core
 
 Data: GoEmotions (CC BY 4.0), OpenAI's moderation set (MIT), COLD (Apache-2.0), MultiDoGO (CDLA-Permissive-1.0),
-banking77 (CC BY 4.0), and the sentences of `scripts/insight_seeds.toml`. The test files of GoEmotions, the test splits
-of MultiDoGO and COLD, banking77_test, calls.jsonl and call_emotions.tsv are not looked at: benchmarks/insight.py
+banking77 (CC BY 4.0), and the sentences of `scripts/insight_seeds.toml`. The test files of GoEmotions, the test split
+of MultiDoGO, banking77_test, calls.jsonl and call_emotions.tsv are not looked at: benchmarks/insight.py
 measures on them. Vectors are kept in the folder given by --cache, so that a second run takes a minute.
 """
 
@@ -277,8 +277,8 @@ def safety_head(data: Path, store: Store, means: dict[str, Floats]) -> dict[str,
 
 
 def offence_head(data: Path, store: Store, means: dict[str, Floats]) -> dict[str, Any]:
-    """Offensive or not, in Chinese, as COLD has it."""
-    cold = [row for row in rows(data / "cold_zh.tsv") if row["split"] == "dev"]
+    """Offensive or not, in Chinese, as COLD has it; learnt from all of it, so only text kept apart can test it."""
+    cold = rows(data / "cold_zh.tsv")
     x = centred(store.embed([row["text"] for row in cold]), means["zh"])
     y = np.array([[float(row["offensive"])] for row in cold], np.float32)
     w, b, _ = train(x, y, exclusive=False, c=1.0)

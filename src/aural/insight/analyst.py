@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from aural.insight import embed, notes, safety
 from aural.insight.embed import Bge, Embedder, Vectors
-from aural.insight.emotion import emotion
+from aural.insight.emotion import emotion, held
 from aural.insight.entities import entities
 from aural.insight.heads import Heads, heads
 from aural.insight.intent import Intents, IntentSpec, ready, spoken
 from aural.insight.keywords import Phrase, Phrases
 from aural.insight.request import Asked
 from aural.insight.terms import terms
-from aural.insight.types import Findings, Intent, Safety, Skill, Utterance
+from aural.insight.types import Emotion, Findings, Intent, Safety, Skill, Utterance
 
 EMBEDDED = frozenset({Skill.INTENT, Skill.EMOTION, Skill.SAFETY, Skill.NOTES})
 """Skills that go by the vector of the utterance."""
@@ -57,7 +58,7 @@ class Analyst:
             keywords=self._phrases(asked.phrases).find(utterance) if Skill.KEYWORDS in skills and asked.phrases else (),
             terms=terms([utterance], TERMS_PER_UTTERANCE) if Skill.TERMS in skills else (),
             intent=found.intent() if found and Skill.INTENT in skills else None,
-            emotion=emotion(found.shares("call")) if found and Skill.EMOTION in skills else None,
+            emotion=found.emotion() if found and Skill.EMOTION in skills else None,
             safety=safety.together(words, found.dangers()) if found and Skill.SAFETY in skills else words,
             entities=entities(utterance) if Skill.ENTITIES in skills else (),
             notes=notes.notes(utterance, found.shares("notes")) if found and Skill.NOTES in skills else (),
@@ -107,6 +108,14 @@ class _Felt:
     def shares(self, skill: str) -> dict[str, float]:
         text, language = self._utterance.text, self._utterance.language
         return self._heads.probabilities(skill, self._vector, [text], language)[0]
+
+    def emotion(self) -> Emotion:
+        return replace(emotion(self.shares("call")), several=self._held("ekman"), nuances=self._held("fine"))
+
+    def _held(self, skill: str) -> tuple[tuple[str, float], ...]:
+        if skill not in self._heads.by_skill:
+            return ()
+        return held(self.shares(skill), self._heads.thresholds(skill))
 
     def dangers(self) -> tuple[Safety, ...]:
         return safety.by_head(self.shares("safety"), self._heads.thresholds("safety"))

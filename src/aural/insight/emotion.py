@@ -13,6 +13,12 @@ FELT = 0.25
 """Valence beyond which an utterance is positive or negative."""
 
 
+def held(shares: Mapping[str, float], thresholds: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """The labels above their thresholds, the most probable first."""
+    found = [(label, round(share, 3)) for label, share in shares.items() if share > thresholds[label]]
+    return tuple(sorted(found, key=lambda pair: -pair[1]))
+
+
 def emotion(shares: Mapping[str, float]) -> Emotion:
     """The emotion from the probabilities of the head `call`, which add up to 1."""
     label = max(shares, key=lambda name: shares[name])

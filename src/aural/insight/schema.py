@@ -145,7 +145,12 @@ def _felt(turn: Turn) -> dict[str, Any]:
     if felt is None:
         return {"emotion": None, "sentiment": None}
     return {
-        "emotion": {"label": felt.label, "confidence": felt.score},
+        "emotion": {
+            "label": felt.label,
+            "confidence": felt.score,
+            "several": [{"label": label, "confidence": score} for label, score in felt.several],
+            "nuances": [{"label": label, "confidence": score} for label, score in felt.nuances],
+        },
         "sentiment": {"label": felt.sentiment, "score": felt.valence},
     }
 

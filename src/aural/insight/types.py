@@ -121,6 +121,10 @@ class Emotion:
     """POSITIVE, NEGATIVE or NEUTRAL."""
     valence: float
     """-1 to 1."""
+    several: tuple[tuple[str, float], ...] = ()
+    """All that may be felt at once, the most probable first: of the seven."""
+    nuances: tuple[tuple[str, float], ...] = ()
+    """The same, of GoEmotions' 28; English only."""
 
 
 @dataclass(frozen=True, slots=True)
