@@ -128,6 +128,32 @@ def test_a_file_that_is_no_sound_is_told(fake: Server, tmp_path: Path) -> None:
     run(scenario)
 
 
+def test_the_newest_words_stay_in_view_until_somebody_scrolls_away(fake: Server) -> None:
+    gap = "transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight"
+    speak = """import('/page/captions.js').then(({Captions}) => {
+      const [list, scroller, spoken] = ['utterances', 'transcript', 'spoken'].map((id) => document.getElementById(id));
+      window.captions = new Captions({list, scroller, spoken});
+      for (let i = 0; i < 60; i++) captions.final(`u${i}`, 'Words that were said.');
+    })"""
+
+    async def scenario() -> None:
+        async with page(fake) as tab:
+            await tab.run(speak)
+            await tab.until(f"transcript.scrollTop > 0 && {gap} < 2", PATIENCE_S)
+            await tab.size(360, 500, phone=True)
+            await tab.until(f"{gap} < 2", PATIENCE_S)
+            await tab.run("""new Promise((done) => {
+              transcript.addEventListener('scrollend', done);
+              transcript.dispatchEvent(new WheelEvent('wheel'));
+              transcript.scrollTo(0, 0);
+            })""")
+            await tab.run("captions.final('last', 'And a last one.')")
+            await tab.until("document.querySelectorAll('.utterance').length === 61", PATIENCE_S)
+            assert await tab.run("transcript.scrollTop") == 0
+
+    run(scenario)
+
+
 def test_a_server_with_a_key_asks_for_it(guarded: Server) -> None:
     async def scenario() -> None:
         async with open_tab(guarded.url + "/") as tab:

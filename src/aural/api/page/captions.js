@@ -3,10 +3,24 @@
 import { explain } from "./words.js";
 
 const AT_BOTTOM_PX = 80;
+const BY_HAND_MS = 1_000;
 
 export class Captions {
   constructor({ list, scroller, spoken }) {
     this.view = { list, scroller, spoken };
+    this.follows = true; // the newest words are kept in view, until somebody scrolls away from them
+    let touchedAt = -Infinity;
+    for (const kind of ["wheel", "touchmove", "pointerdown", "keydown"]) {
+      scroller.addEventListener(kind, () => (touchedAt = performance.now()), { passive: true });
+    }
+    scroller.addEventListener("scroll", () => {
+      const isAtBottom = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_BOTTOM_PX;
+      if (isAtBottom) this.follows = true;
+      else if (performance.now() - touchedAt < BY_HAND_MS) this.follows = false; // new sizes scroll, too
+    });
+    const resized = new ResizeObserver(() => this.follow());
+    resized.observe(scroller);
+    resized.observe(list);
     this.offsetMs = 0; // of the running session in the time of the page
     this.clear();
   }
@@ -114,8 +128,6 @@ export class Captions {
       this.view.list.append(utterance.node.row);
     }
     const { row, time, committed, space, draft } = utterance.node;
-    const { scroller } = this.view;
-    const wasAtBottom = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_BOTTOM_PX;
     row.hidden = !hasText;
     row.className = `utterance ${utterance.isOpen ? "open" : "final"} ${utterance.failure ? "failed" : ""}`;
     time.textContent = clock(utterance.startMs);
@@ -124,7 +136,10 @@ export class Captions {
     draft.textContent = tail.trimStart();
     space.data = tail.slice(0, tail.length - tail.trimStart().length);
     if (utterance.language) committed.lang = utterance.language;
-    if (wasAtBottom) scroller.scrollTop = scroller.scrollHeight;
+  }
+
+  follow() {
+    if (this.follows) this.view.scroller.scrollTop = this.view.scroller.scrollHeight;
   }
 
   announce(text) {
