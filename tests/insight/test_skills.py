@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from aural.insight.analyst import Analyst
 from aural.insight.keywords import Phrase, Phrases
+from aural.insight.request import Asked
 from aural.insight.safety import by_words
 from aural.insight.talk import talk
 from aural.insight.terms import terms
@@ -81,3 +85,25 @@ def test_words_decide_safety_and_harmless_ones_do_not() -> None:
     assert labels("你们都是废物") == {"INSULT"}
     for text in ("that's a stupid mistake of mine", "class assessment in Essex", "I'm dying to see it", "急死我了"):
         assert labels(text) == set(), text
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "emotion", "sentiment", "intent"),
+    [
+        ("my internet has been down for three days and i am furious", "en", "anger", "NEGATIVE", "report_outage"),
+        ("that's wonderful thank you so much", "en", "joy", "POSITIVE", "other"),
+        ("太好了，谢谢你帮我解决了", "zh", "joy", "POSITIVE", "other"),
+        ("我要退货，东西坏了", "zh", None, None, "return_or_refund"),
+    ],
+)
+def test_real_models_in_two_languages(
+    text: str, language: str, emotion: str | None, sentiment: str | None, intent: str
+) -> None:
+    [found] = Analyst().analyse([said(text, language=language)], Asked())
+    assert found.emotion is not None
+    assert found.intent is not None
+    assert emotion in (None, found.emotion.label)
+    assert sentiment in (None, found.emotion.sentiment)
+    assert found.intent.label == intent
+    assert found.safety == ()
+    assert found.skipped == ()

@@ -35,6 +35,9 @@ SEVERITY = {
     "VIOLENCE_OR_THREAT": 0.9,
     "SELF_HARM": 1.0,
 }
+OFFENCE_SURE = 0.9
+"""Probability of the head that knows offence in Chinese (COLD) from which it counts as HARASSMENT_OR_ABUSE. No ordinary
+turn of 235 came so high; a seventh of the abusive ones did."""
 SAID = 0.95
 """Score of what a word or pattern decides."""
 
@@ -49,6 +52,12 @@ def by_head(shares: Mapping[str, float], thresholds: Mapping[str, float]) -> tup
     return tuple(
         Safety(label, round(share, 3), SEVERITY[label]) for label, share in shares.items() if share > thresholds[label]
     )
+
+
+def by_offence(share: float) -> tuple[Safety, ...]:
+    """What the head for Chinese adds."""
+    label = "HARASSMENT_OR_ABUSE"
+    return (Safety(label, round(share, 3), SEVERITY[label]),) if share > OFFENCE_SURE else ()
 
 
 def together(words: tuple[Safety, ...], head: tuple[Safety, ...]) -> tuple[Safety, ...]:
