@@ -30,6 +30,7 @@ from aural.live.tape import Tape
 from aural.live.utterance import Piece, Utterance
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Suppressed, Transcript, seconds
 
+MOST_REACH = 25 * SAMPLE_RATE
 SHORTEST_COMMIT = SAMPLE_RATE // 10
 ENOUGH_VOICE_FRAMES = SAMPLE_RATE // 4 // FRAME_SAMPLES + 1
 """250 ms of voice: Silero's own least speech. With less of it a doubtful text is noise."""
@@ -83,6 +84,7 @@ class Session:
         """Not done yet, in order."""
         self._flight: _Flight | None = None
         self._asks = 0
+        self._reach = MOST_REACH
 
     # What comes in.
 
@@ -193,9 +195,11 @@ class Session:
         taken, self._events = self._events, []
         return taken
 
-    def wanted(self, step: int) -> Ask | None:
+    def wanted(self, step: int, reach: int = MOST_REACH) -> Ask | None:
         """What should be heard now instead of what is being heard: a piece that has ended before the one that is open,
-        and that one when somebody paused, or when `step` samples of speech came since it was heard last."""
+        and that one when somebody paused, or when `step` samples of speech came since it was heard last. A final
+        hears its context as far as that makes no more than `reach` samples."""
+        self._reach = reach
         if self._waiting:
             piece = self._waiting[0]
             assert piece.end is not None
@@ -226,8 +230,9 @@ class Session:
         return self._ask(piece, self._segments.now, is_settled=False)
 
     def _ask(self, piece: Piece, end: int, *, is_settled: bool) -> Ask:
-        before = piece.before if is_settled else ()
-        start = piece.heard_from if before else piece.start
+        context = piece.context_to(end, self._reach) if is_settled else ()
+        before = tuple(token for one in context for token in one.own)
+        start = context[0].start if before else piece.start
         samples = self._tape.cut(start, end) if piece.samples is None else piece.samples[start - piece.heard_from :]
         options = replace(self.settings.options, language=self._keeper.asked)
         self._asks += 1

@@ -42,10 +42,9 @@ class Piece:
         """Where the clip of its final may begin."""
         return self.context[0].start if self.context else self.start
 
-    @property
-    def before(self) -> tuple[Token, ...]:
-        """The words of its context."""
-        return () if self.is_alone else tuple(token for piece in self.context for token in piece.own)
+    def context_to(self, end: int, reach: int) -> tuple[Piece, ...]:
+        """The pieces that a final which ends there hears again, when it may hear `reach` samples in all."""
+        return () if self.is_alone else tuple(piece for piece in self.context if end - piece.start <= reach)
 
     def __len__(self) -> int:
         assert self.end is not None

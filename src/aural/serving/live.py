@@ -43,6 +43,7 @@ SLOWEST_STEP_S = 2.5
 PARTIALS_SHARE = 0.6
 """Of the workers' time that partials may take: they become rarer as the server fills, and leave room for finals and
 requests."""
+LONGEST_REACH_S = 20.0
 MOST_INBOX_S = 20.0
 MOST_UNHEARD_S = 60.0
 MOST_EVENTS = 1000
@@ -51,6 +52,11 @@ HEARINGS = 9.0
 """Seconds that an engine hears for a second of speech: each window some six seconds long, heard once a second, finals
 and room for them."""
 RETRY_AFTER_S = 5.0
+
+
+def reach_s(step_s: float) -> float:
+    """How much a final may hear, its context included: the less, the rarer partials have become."""
+    return LONGEST_REACH_S * (QUICKEST_STEP_S / step_s) ** 2
 
 
 class Stream:
@@ -170,7 +176,8 @@ class Stream:
 
     def _pump(self) -> None:
         """Ask for what the session wants to hear, and tell what it has to say."""
-        ask = self._session.wanted(round(self._live.step_s(self._scheduler) * SAMPLE_RATE))
+        step_s = self._live.step_s(self._scheduler)
+        ask = self._session.wanted(round(step_s * SAMPLE_RATE), round(reach_s(step_s) * SAMPLE_RATE))
         if ask:
             self._submit(ask)
         for event in self._session.take():
