@@ -46,6 +46,7 @@ def test_samples_on_stdin_are_captioned(whisper: Server, clips: dict[str, Record
     assert words(done.stdout.decode()) == LOBSTERS
 
 
+@pytest.mark.slow
 def test_without_an_address_it_starts_a_server_of_its_own(clips: dict[str, Recording]) -> None:
     done = live(str(clips["LJ001-0002"].path), "--model", "whisper-tiny.en", "--replicas", "1")
     assert done.returncode == 0, done.stderr
