@@ -106,6 +106,8 @@ class Segment:
     temperature: float = 0.0
     tokens: tuple[int, ...] = ()
     words: tuple[Word, ...] = ()
+    is_suspect: bool = False
+    """The text itself is suspect, and the engine gives no scores that would tell."""
 
     def shifted(self, by: int) -> Segment:
         words = tuple(word.shifted(by) for word in self.words)

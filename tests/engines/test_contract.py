@@ -118,7 +118,7 @@ def test_what_nobody_said_is_not_believed(name, sound):
     """It is suppressed with a reason, or so doubtful that voice activity detection decides."""
     samples = SOUNDS[sound]()
     [heard] = ears(name).hear(samples)
-    assert all(guard.is_doubtful(one.avg_logprob, one.no_speech_prob) for one in heard.segments)
+    assert all(guard.is_doubtful(one) for one in heard.segments)
     if not heard.segments:
         [gap] = heard.suppressed
         assert (gap.start, gap.end) == (0, len(samples))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aural.engines import guard
 from aural.engines.guard import Evidence
-from aural.types import Reason
+from aural.types import Reason, Segment
 
 SOUND = Evidence("It was a bright cold day in April.", 9, -0.2, 0.02, 3.0)
 
@@ -75,7 +75,9 @@ def test_a_sound_text_stands() -> None:
     assert guard.trusts_fitted(SOUND)
     assert guard.suppression(SOUND) is None
     assert not guard.needs_fallback(SOUND)
-    assert not guard.is_doubtful(SOUND.avg_logprob, SOUND.no_speech_prob)
+    said = Segment("said", 0, 16_000, SOUND.avg_logprob, no_speech_prob=SOUND.no_speech_prob)
+    assert not guard.is_doubtful(said)
+    assert guard.is_doubtful(replace(said, is_suspect=True))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import re
 import zlib
 from dataclasses import dataclass
 
-from aural.types import Reason
+from aural.types import Reason, Segment
 
 MAX_COMPRESSION_RATIO = 2.4
 MIN_AVG_LOGPROB = -1.0
@@ -111,6 +111,10 @@ def suppression(evidence: Evidence) -> Reason | None:
     return None
 
 
-def is_doubtful(avg_logprob: float, no_speech_prob: float) -> bool:
+def is_doubtful(segment: Segment) -> bool:
     """Whether a text needs a second witness (voice activity detection) before it is shown."""
-    return avg_logprob < DOUBTFUL_AVG_LOGPROB or no_speech_prob > DOUBTFUL_NO_SPEECH_PROB
+    return (
+        segment.is_suspect
+        or segment.avg_logprob < DOUBTFUL_AVG_LOGPROB
+        or segment.no_speech_prob > DOUBTFUL_NO_SPEECH_PROB
+    )

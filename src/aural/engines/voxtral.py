@@ -125,14 +125,13 @@ class Voxtral:
         language = said or ""
         if not said:
             language, sure = language_of(text, self.capabilities.languages)
-        evidence = Evidence(text, 0, 0.0, 0.0, len(clip) / SAMPLE_RATE)
-        reason = Reason.NO_SPEECH if len(clip) < SHORTEST_SAMPLES else guard.suppression(evidence)
         whole = Transcript(language=language, language_probability=sure)
-        if reason:
-            return replace(whole, suppressed=(Suppressed(0, len(clip), reason, text.strip()),))
+        if not text.strip():
+            return replace(whole, suppressed=(Suppressed(0, len(clip), Reason.NO_SPEECH),))
+        is_suspect = guard.suppression(Evidence(text, 0, 0.0, 0.0, len(clip) / SAMPLE_RATE)) is not None
         ratio = guard.compression_ratio(text)
         temperature = clip.options.temperature or 0.0
-        return replace(whole, segments=(Segment(text, 0, len(clip), 0.0, ratio, 0.0, temperature),))
+        return replace(whole, segments=(Segment(text, 0, len(clip), 0.0, ratio, 0.0, temperature, is_suspect=is_suspect),))
 
 
 async def answer(client: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:

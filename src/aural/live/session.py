@@ -389,4 +389,4 @@ def _is_noise(piece: Piece, heard: Transcript) -> bool:
     """Whether a text is doubtful and there was hardly any voice."""
     if piece.voiced_frames >= ENOUGH_VOICE_FRAMES:
         return False
-    return any(is_doubtful(segment.avg_logprob, segment.no_speech_prob) for segment in heard.segments)
+    return any(is_doubtful(segment) for segment in heard.segments)

@@ -83,7 +83,7 @@ class Transcriber:
         clip = Clip(samples, options, span.start)
         heard = await self.scheduler.submit(clip, priority=priority, ahead_samples=span.start)
         timed = options.timestamps is not Timestamps.NONE
-        if any(_is_doubtful(segment) or (timed and _is_slow(segment)) for segment in heard.segments):
+        if any(guard.is_doubtful(segment) or (timed and _is_slow(segment)) for segment in heard.segments):
             heard = _voiced(heard, await asyncio.to_thread(_voices, samples), len(samples))
         return _within(heard, len(samples)).shifted(span.start)
 
@@ -105,10 +105,6 @@ def _voices(samples: Samples) -> Sequence[Span]:
     return speech_spans(_vad().speech_probabilities(samples), len(samples))
 
 
-def _is_doubtful(segment: Segment) -> bool:
-    return guard.is_doubtful(segment.avg_logprob, segment.no_speech_prob)
-
-
 def _is_slow(segment: Segment) -> bool:
     """Whether a segment lasts longer than saying its text does: it has taken in the silence beside it."""
     return segment.end - segment.start > SLOW_SAMPLES + SLOW_SAMPLES_PER_CHARACTER * len(segment.text)
@@ -121,7 +117,7 @@ def _voiced(heard: Transcript, voices: Sequence[Span], length: int) -> Transcrip
     dropped: list[Suppressed] = []
     for segment in heard.segments:
         inside = [voice for voice in voices if voice.start < segment.end and voice.end > segment.start]
-        if _is_doubtful(segment) and not inside:
+        if guard.is_doubtful(segment) and not inside:
             dropped.append(Suppressed(segment.start, segment.end, Reason.NO_SPEECH, segment.text.strip()))
         elif _is_slow(segment) and inside:
             kept.append(_between(segment, max(segment.start, inside[0].start), min(segment.end, inside[-1].end)))
