@@ -39,7 +39,6 @@ def batches(*jobs: Waiting, free: int = 1, policy: Policy = POLICY) -> tuple[tup
             ((3,), (2,), (1,)),
             id="then partials, then files",
         ),
-        pytest.param(batches(job(1), job(2, priority=Priority.CLIP)), ((2, 1),), id="short requests before files"),
         pytest.param(
             batches(*(job(i, priority=Priority.PARTIAL) for i in range(6)), job(9, priority=Priority.FINAL), free=2),
             ((9,), (0, 1)),
@@ -136,7 +135,7 @@ def test_every_plan(queue, free, policy, now):
     assert len(made) <= free
     for batch in made:
         assert 1 <= len(batch) <= policy.max_batch
-        assert len({min(one.priority, Priority.CLIP) for one in batch}) == 1
+        assert len({one.priority for one in batch}) == 1
         assert len(batch) == 1 or max(one.samples for one in batch) * len(batch) <= policy.max_batch_samples
         assert len(batch) == 1 or not any(one.alone for one in batch)
 

@@ -131,7 +131,9 @@ class Voxtral:
         is_suspect = guard.suppression(Evidence(text, 0, 0.0, 0.0, len(clip) / SAMPLE_RATE)) is not None
         ratio = guard.compression_ratio(text)
         temperature = clip.options.temperature or 0.0
-        return replace(whole, segments=(Segment(text, 0, len(clip), 0.0, ratio, 0.0, temperature, is_suspect=is_suspect),))
+        return replace(
+            whole, segments=(Segment(text, 0, len(clip), 0.0, ratio, 0.0, temperature, is_suspect=is_suspect),)
+        )
 
 
 async def answer(client: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:

@@ -8,15 +8,14 @@ from enum import IntEnum
 
 
 class Priority(IntEnum):
-    """Finals go before partials, partials before requests, short requests before the clips of long files."""
+    """Finals go before partials, partials before files. Among files the due time decides, so nobody is passed for
+    ever."""
 
     FINAL = 0
     """Of a live session: somebody has stopped speaking and waits."""
     PARTIAL = 1
     """Of a live session: somebody is speaking."""
-    CLIP = 2
-    """A whole request in one clip."""
-    FILE = 3
+    FILE = 2
 
     @property
     def is_live(self) -> bool:
@@ -81,7 +80,7 @@ def plan(
     waiting: Sequence[Waiting], free_workers: int, policy: Policy, now: float, returning: Returning = NOBODY
 ) -> Plan:
     """Batches for the free workers, in the order of priority and due time, shared evenly among them. Finals, partials
-    and requests never share a batch, so that none waits for the slower kind. Requests wait for company only while all
+    and files never share a batch, so that none waits for the slower kind. Files wait for company only while all
     of them would fit into one batch, and its window is open or callers are about to return."""
     queue = sorted(waiting, key=lambda job: (job.priority, job.due, job.id))
     if not queue or not free_workers:
@@ -94,7 +93,7 @@ def plan(
         return Plan(wake_at=closes)
     batches: list[tuple[int, ...]] = []
     while queue and len(batches) < free_workers:
-        alike = [job for job in queue if _kind(job) == _kind(queue[0])]
+        alike = [job for job in queue if job.priority is queue[0].priority]
         share = -(-len(alike) // (free_workers - len(batches)))
         most = policy.most_live if queue[0].priority.is_live else policy.max_batch
         batch = _head(alike, min(share, most), policy)
@@ -106,11 +105,6 @@ def plan(
 
 def _all_fit(queue: Sequence[Waiting], policy: Policy) -> bool:
     return len(_head(queue, policy.max_batch, policy)) == len(queue) < policy.max_batch
-
-
-def _kind(job: Waiting) -> Priority:
-    """What may share a batch: requests of all lengths may."""
-    return min(job.priority, Priority.CLIP)
 
 
 def _head(queue: Sequence[Waiting], most: int, policy: Policy) -> Sequence[Waiting]:

@@ -17,7 +17,6 @@ from aural.engines import guard
 from aural.languages import Script
 from aural.metrics import Metrics
 from aural.serving.door import Door
-from aural.serving.policy import Priority
 from aural.types import SAMPLE_RATE, Clip, Options, Pcm, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
 SURE_OF_LANGUAGE = 0.5
@@ -49,23 +48,20 @@ class Transcriber:
         with self.scheduler.admitted(len(pcm)):
             short = len(pcm) <= self.scheduler.capabilities.longest_clip
             spans = (Span(0, len(pcm)),) if short else await asyncio.to_thread(_cut, pcm)
-            priority = Priority.CLIP if short else Priority.FILE
-            async with aclosing(self._hear(pcm, spans, options, priority)) as parts:
+            async with aclosing(self._hear(pcm, spans, options)) as parts:
                 async for part in parts:
                     self._count(part)
                     yield text.in_script(part, script)
 
-    async def _hear(
-        self, pcm: Pcm, spans: Sequence[Span], options: Options, priority: Priority
-    ) -> AsyncGenerator[Transcript]:
+    async def _hear(self, pcm: Pcm, spans: Sequence[Span], options: Options) -> AsyncGenerator[Transcript]:
         rest = list(spans)
         detect = self.scheduler.capabilities.detects_language and options.language is None
         while detect and len(rest) > 1:
-            first = await self._hear_one(pcm, rest.pop(0), options, priority)
+            first = await self._hear_one(pcm, rest.pop(0), options)
             yield first
             if first.segments and first.language_probability >= SURE_OF_LANGUAGE:
                 options, detect = replace(options, language=first.language), False
-        tasks = [asyncio.create_task(self._hear_one(pcm, span, options, priority)) for span in rest]
+        tasks = [asyncio.create_task(self._hear_one(pcm, span, options)) for span in rest]
         try:
             for task in tasks:
                 yield await task
@@ -74,14 +70,14 @@ class Transcriber:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _hear_one(self, pcm: Pcm, span: Span, options: Options, priority: Priority) -> Transcript:
+    async def _hear_one(self, pcm: Pcm, span: Span, options: Options) -> Transcript:
         """One clip in the clock of the file; without text where nobody speaks."""
         samples = pcm.samples[span.start : span.end]
         if is_silent(samples):
             silence = Suppressed(span.start, span.end, Reason.NO_SPEECH)
             return Transcript((), (silence,), options.language or "en", 1.0 if options.language else 0.0)
         clip = Clip(samples, options, span.start)
-        heard = await self.scheduler.submit(clip, priority=priority, ahead_samples=span.start)
+        heard = await self.scheduler.submit(clip, ahead_samples=span.start)
         timed = options.timestamps is not Timestamps.NONE
         if any(guard.is_doubtful(segment) or (timed and _is_slow(segment)) for segment in heard.segments):
             heard = _voiced(heard, await asyncio.to_thread(_voices, samples), len(samples))
