@@ -27,7 +27,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,insight]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/bin/python

@@ -179,12 +179,12 @@ def test_translation_from_german(client: OpenAI, shared_clips: list[Recording]) 
 
 
 def test_a_prompt_and_hotwords_are_heeded(client: OpenAI, clips: Clips) -> None:
-    """Both change what is heard; how is the model's business."""
     plain, *led = (
-        client.audio.transcriptions.create(model="whisper-tiny.en", file=clips[LOBSTER].path, **asked).text
-        for asked in ({}, {"prompt": "when is a lobster not a lobster"}, {"extra_body": {"hotwords": "CRAWFISH"}})
+        client.audio.transcriptions.create(model="whisper-tiny.en", file=clips[LOBSTER].path, **asked).text.lower()
+        for asked in ({}, {"prompt": "Krayfish, Krayfish soup."}, {"extra_body": {"hotwords": "Krayfish"}})
     )
-    assert any(text != plain for text in led)
+    assert "crayfish" in plain
+    assert all("krayfish" in text for text in led)
 
 
 def test_stream(client: OpenAI, long_wav: bytes) -> None:

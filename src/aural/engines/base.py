@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from aural.errors import UnsupportedParameter
+from aural.errors import LoadFailed, UnsupportedParameter
 from aural.types import Clip, Options, Task, Timestamps, Transcript
 
 FAMILIES = {
@@ -104,6 +104,9 @@ class Engine(Protocol):
 def load(spec: ModelSpec) -> Engine:
     """Load the model; raises LoadFailed with the reason. A family outside of the list says itself where it lies, as
     `module:name`."""
-    module, name = FAMILIES.get(spec.family, spec.family).split(":")
+    module, found, name = FAMILIES.get(spec.family, spec.family).partition(":")
+    if not found:
+        known = ", ".join(FAMILIES)
+        raise LoadFailed(f"{spec.name}: expected a family of {known}, or module:name; got {spec.family!r}")
     engine: Engine = getattr(import_module(module), name)(spec)
     return engine

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,12 @@ class WhisperEngine:
         while waiting:
             for group in _alike(take for _, take in waiting if len(take.clip) >= SHORTEST_CLIP):
                 self._hear(group)
+            rests = [(place, rest) for place, take in waiting if (rest := self._rest(take))]
+            starts = {place: rest.start for place, rest in rests}
             for place, take in waiting:
-                heard[place].append(self._transcript(take).shifted(take.start))
-            waiting = [(place, rest) for place, take in waiting if (rest := self._rest(take))]
+                transcript = self._transcript(take).shifted(take.start)
+                heard[place].append(_until(starts.get(place), transcript))
+            waiting = rests
         return [parts[0] if len(parts) == 1 else join(parts) for parts in heard]
 
     def _rest(self, take: Take) -> Take | None:
@@ -212,8 +216,8 @@ class WhisperEngine:
                 take.timed, take.decoded = False, before
 
     def _fall_back(self, takes: list[Take]) -> None:
-        """Decode again, ever warmer, until the result passes; if none does, keep the likeliest."""
-        best = {id(take): take.decoded for take in takes}
+        """Decode again, ever warmer, until the result passes; if none does, keep the likeliest that may be shown."""
+        best = {id(take): (_merit(take), take.decoded) for take in takes}
         failed = takes
         for temperature in FALLBACK_TEMPERATURES:
             if not failed:
@@ -221,9 +225,9 @@ class WhisperEngine:
             self._decode(failed, temperature)
             failed = [take for take in failed if guard.needs_fallback(take.evidence)]
             for take in failed:
-                best[id(take)] = max(best[id(take)], take.decoded, key=_merit)
+                best[id(take)] = max(best[id(take)], (_merit(take), take.decoded), key=itemgetter(0))
         for take in failed:
-            take.decoded = best[id(take)]
+            take.decoded = best[id(take)][1]
 
     def _encode(self, takes: list[Take], *, fitted: bool) -> None:
         """Encode one by one on a CPU, where a batch would only cost memory, and all at once on a GPU."""
@@ -361,8 +365,26 @@ def _segment(take: Take, passage: Passage, words: tuple[Any, ...]) -> Segment:
     )
 
 
-def _merit(decoded: Decoded) -> float:
-    return decoded.avg_logprob
+def _until(end: int | None, transcript: Transcript) -> Transcript:
+    """The transcript with no time after `end`, where the next one begins: alignment lets a last word last through the
+    pause after it."""
+    if end is None:
+        return transcript
+    segments = tuple(
+        replace(
+            segment,
+            start=min(segment.start, end),
+            end=min(segment.end, end),
+            words=tuple(replace(word, start=min(word.start, end), end=min(word.end, end)) for word in segment.words),
+        )
+        for segment in transcript.segments
+    )
+    return replace(transcript, segments=segments)
+
+
+def _merit(take: Take) -> tuple[bool, float]:
+    """A loop is likely by its scores, so whether a text may be shown comes before them."""
+    return guard.suppression(take.evidence) is None, take.decoded.avg_logprob
 
 
 def _budget(take: Take) -> int:
