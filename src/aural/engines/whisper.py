@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -26,15 +26,13 @@ from aural.audio.level import is_silent
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.weights import verify
+from aural.engines.whisper_take import FRAMES_PER_S, FULL_FRAMES, Decoded, Take
 from aural.engines.whisper_text import Passage, align_words, split_passages
 from aural.errors import LoadFailed
 from aural.languages import NAMES
 from aural.text import join
 from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
 
-FRAMES_PER_S = 100
-"""Log-mel frames per second; the encoder halves them."""
-FULL_FRAMES = 30 * FRAMES_PER_S
 MARGIN_FRAMES = 2 * FRAMES_PER_S
 """What a fitted window hears after the clip."""
 TAIL_FRAMES = 8 * FRAMES_PER_S
@@ -51,59 +49,6 @@ BUDGET_TOKENS = 16
 BUDGET_TOKENS_PER_S = {"en": 6.0}
 BUDGET_TOKENS_PER_S_ELSEWHERE = 14.0
 """Scripts that the tokenizer splits finely need more tokens for the same speech."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What the decoder made of one clip."""
-
-    tokens: tuple[int, ...] = ()
-    avg_logprob: float = 0.0
-    no_speech_prob: float = 0.0
-    temperature: float = 0.0
-    budget_spent: bool = False
-
-
-@dataclass(slots=True)
-class Take:
-    """One clip on its way through the engine."""
-
-    clip: Clip
-    mel: Samples
-    """Log-mel features, shape (n_mels, frames)."""
-    tokenizer: Tokenizer
-    language: str
-    timed: bool = field(init=False)
-    """Whether the decoder tells times; without them it now and then stops before the speech does."""
-    start: int = 0
-    """Where in the caller's clip this one begins."""
-    language_probability: float = 1.0
-    encoded: NDArray[Any] = field(default_factory=lambda: np.empty((1, 0, 0), np.float32))
-    """What the encoder made of its window, shape (1, frames / 2, d_model), in the encoder's own float type."""
-    decoded: Decoded = field(default_factory=lambda: Decoded())
-    redone: bool = False
-
-    def __post_init__(self) -> None:
-        self.timed = self.clip.options.timestamps is not Timestamps.NONE
-
-    @property
-    def frames(self) -> int:
-        return min(int(self.mel.shape[1]), FULL_FRAMES)
-
-    @property
-    def text(self) -> str:
-        return str(self.tokenizer.decode(list(self.decoded.tokens)))
-
-    @property
-    def evidence(self) -> guard.Evidence:
-        return guard.Evidence(
-            text=self.text,
-            tokens=len(self.decoded.tokens),
-            avg_logprob=self.decoded.avg_logprob,
-            no_speech_prob=self.decoded.no_speech_prob,
-            duration_s=len(self.clip) / SAMPLE_RATE,
-            budget_spent=self.decoded.budget_spent,
-        )
 
 
 def load(spec: ModelSpec) -> WhisperEngine:
