@@ -3,29 +3,16 @@ pipe does, and yields to everything else on the machine: captions never wait for
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sys
 
 from aural.insight.analyst import Analyst
-from aural.serving import messages
+from aural.serving import child, messages
 from aural.serving.insight_messages import Analyse, Analysed, Warm, WarmUp
 from aural.serving.messages import Mishap
 
 NICENESS = 10
 """Above that of the workers that hear."""
-
-
-def main(fd: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the front process drains first; when it ends, so does our pipe
-    os.nice(NICENESS)
-    with socket.socket(fileno=fd) as pipe:
-        try:
-            serve(pipe)
-        except (EOFError, ConnectionError):
-            return
 
 
 def serve(pipe: socket.socket) -> None:
@@ -46,4 +33,4 @@ def answer(analyst: Analyst, order: Analyse | WarmUp) -> Analysed | Warm | Misha
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    child.run(int(sys.argv[1]), NICENESS, serve)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import sys
 import time
@@ -14,24 +12,12 @@ import numpy as np
 from aural.engines import base
 from aural.engines.base import Engine
 from aural.errors import LoadFailed
-from aural.serving import messages
+from aural.serving import child, messages
 from aural.serving.messages import Heard, LoadRefused, Mishap, Ready
 from aural.serving.rehearsal import rehearsal
 from aural.types import SAMPLE_RATE, Clip, Transcript
 
 NICENESS = 5
-"""Workers yield to the front process, which has little to do and must do it at once."""
-
-
-def main(fd: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the front process drains first; when it ends, so does our pipe
-    os.nice(NICENESS)
-    with socket.socket(fileno=fd) as pipe:
-        try:
-            serve(pipe)
-        except (EOFError, ConnectionError):
-            return
 
 
 def serve(pipe: socket.socket) -> None:
@@ -84,4 +70,4 @@ def _words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    child.run(int(sys.argv[1]), NICENESS, serve)
