@@ -539,7 +539,7 @@ def grown_too_large(random: Random) -> bytes:
 @kind(403, 404, 405)
 def upgrades(random: Random) -> bytes:
     protocol = random.choice(["websocket", "h2c", "TLS/1.0"])
-    path = random.choice(["/invocations", TRANSCRIPTIONS, "/v1/models"])
+    path = random.choice(["/invocations", TRANSCRIPTIONS])
     upgrade = {"Upgrade": protocol, "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
     return request(path, method="GET", **upgrade, Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==")
 

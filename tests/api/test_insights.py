@@ -145,6 +145,7 @@ def test_formats_without_room_for_insights_refuse_them(whisper: Server, clips: d
     assert (status, answer["error"]["param"]) == (400, "insights")
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_them_out(whisper: Server, clips: dict[str, Recording]) -> None:
     path = str(clips[LOBSTER].path)
     asked = '{"skills": ["keywords", "terms"], "keywords": ["lobster"]}'

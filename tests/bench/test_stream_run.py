@@ -137,6 +137,7 @@ def test_the_most_streams_are_found(utterances: list[Utterance], tmp_path: Path)
     assert "1 streams failed" in kept.capacity["why"]
 
 
+@pytest.mark.slow
 def test_the_command_line_against_a_real_server(whisper: Server, tmp_path: Path) -> None:
     command = ["stream", "--target", whisper.url, "--audio", str(DATA), "--seconds", "7", "--out", str(tmp_path / "a")]
     done = CliRunner().invoke(bench, command)

@@ -43,6 +43,7 @@ def pids(server: Server) -> dict[str, int]:
     return {model["name"]: model["replicas"][0]["pid"] for model in server.health()["models"]}
 
 
+@pytest.mark.slow
 def test_twenty_callers_mix_them_and_one_after_the_other_is_killed(
     families: Server, clips: dict[str, Recording]
 ) -> None:

@@ -223,6 +223,7 @@ def test_no_caller_gets_the_text_of_another(fake):
     assert [reply.json["text"] for reply in answers(fake.url, [speech(text) for text in texts])] == texts
 
 
+@pytest.mark.slow
 def test_real_clips_together_are_heard_as_one_by_one(whisper, shared_clips):
     clips = [one for one in shared_clips if one.language == "en" and one.duration_s < 12][:40]
     alone = [answers(whisper.url, [clip.bytes])[0].json["text"] for clip in clips]
