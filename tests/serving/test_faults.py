@@ -34,6 +34,15 @@ def answers(url: str, audios: Sequence[bytes]) -> list[Reply]:
     return asyncio.run(together())
 
 
+async def insist(url: str, audio: bytes) -> Reply:
+    """Ask again while no worker is there to hear it."""
+    while True:
+        reply = await ask(url, audio)
+        if reply.status != 503 or reply.error["code"] != "not_ready":
+            return reply
+        await asyncio.sleep(0.05)
+
+
 def pids(server: Server) -> list[int]:
     return [replica["pid"] for model in server.health()["models"] for replica in model["replicas"] if replica["pid"]]
 
@@ -118,7 +127,11 @@ def test_a_real_worker_killed_under_load(shared_clips):
 def test_a_poison_request_fails_alone():
     texts = ["one", "die", "two"]
     with serving("--model", "fake", "--replicas", "1") as server:
-        one, poison, two = answers(server.url, [speech(text) for text in texts])
+
+        async def insisting() -> list[Reply]:
+            return await asyncio.gather(*(insist(server.url, speech(text)) for text in texts))
+
+        one, poison, two = asyncio.run(insisting())
         assert (one.json["text"], two.json["text"]) == ("one", "two")
         assert retry_after_s(poison) == 1
         assert poison.error["code"] == "worker_lost"
