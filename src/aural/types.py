@@ -90,6 +90,9 @@ class Word:
     def shifted(self, by: int) -> Word:
         return replace(self, start=self.start + by, end=self.end + by)
 
+    def within(self, start: int, end: int) -> Word:
+        return replace(self, start=min(max(self.start, start), end), end=min(max(self.end, start), end))
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -108,6 +111,11 @@ class Segment:
     words: tuple[Word, ...] = ()
     is_suspect: bool = False
     """The text itself is suspect, and the engine gives no scores that would tell."""
+
+    def within(self, start: int, end: int) -> Segment:
+        """The segment with its words, no time of them before `start` or after `end`."""
+        words = tuple(word.within(start, end) for word in self.words)
+        return replace(self, start=min(max(self.start, start), end), end=min(max(self.end, start), end), words=words)
 
     def shifted(self, by: int) -> Segment:
         words = tuple(word.shifted(by) for word in self.words)

@@ -315,16 +315,7 @@ def _until(end: int | None, transcript: Transcript) -> Transcript:
     pause after it."""
     if end is None:
         return transcript
-    segments = tuple(
-        replace(
-            segment,
-            start=min(segment.start, end),
-            end=min(segment.end, end),
-            words=tuple(replace(word, start=min(word.start, end), end=min(word.end, end)) for word in segment.words),
-        )
-        for segment in transcript.segments
-    )
-    return replace(transcript, segments=segments)
+    return replace(transcript, segments=tuple(segment.within(0, end) for segment in transcript.segments))
 
 
 def _merit(take: Take) -> tuple[bool, float]:

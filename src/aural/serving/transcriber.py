@@ -116,21 +116,12 @@ def _voiced(heard: Transcript, voices: Sequence[Span], length: int) -> Transcrip
         if guard.is_doubtful(segment) and not inside:
             dropped.append(Suppressed(segment.start, segment.end, Reason.NO_SPEECH, segment.text.strip()))
         elif _is_slow(segment) and inside:
-            kept.append(_between(segment, max(segment.start, inside[0].start), min(segment.end, inside[-1].end)))
+            kept.append(segment.within(inside[0].start, inside[-1].end))
         else:
             kept.append(segment)
     if dropped and not kept:
         dropped = [Suppressed(0, length, Reason.NO_SPEECH, text.plain(heard.segments))]
     return replace(heard, segments=tuple(kept), suppressed=(*heard.suppressed, *dropped))
-
-
-def _between(segment: Segment, start: int, end: int) -> Segment:
-    """The segment and its words within these times."""
-    words = (
-        replace(word, start=min(max(word.start, start), end), end=min(max(word.end, start), end))
-        for word in segment.words
-    )
-    return replace(segment, start=start, end=end, words=tuple(words))
 
 
 def _within(heard: Transcript, length: int) -> Transcript:
