@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -21,8 +22,18 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False  # some hundred processes are started, and each would compile what it imports
+
 settings.register_profile("ci", derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no collection needs to look through it again."""
+    gc.collect()
+    gc.freeze()
+
 
 DATA = Path(__file__).parent / "data"
 SHARED = Path(__file__).parents[2] / "shared" / "audio"
@@ -148,8 +159,9 @@ def _is_whole(server: Server) -> bool:
 
 @pytest.fixture(scope="session")
 def whisper() -> Iterator[Server]:
-    """A server with both packaged Whisper models, the English one first."""
-    with serving("--model", "whisper-tiny.en", "--model", "whisper-base", "--max-streams", "64") as server:
+    """A server with both packaged Whisper models, the English one first; one worker each, soon warm."""
+    models = ("--model", "whisper-tiny.en", "--model", "whisper-base")
+    with serving(*models, "--replicas", "1", "--max-batch", "4", "--max-streams", "64") as server:
         yield server
 
 

@@ -64,7 +64,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_transcribe_in_process(clips: Clips) -> None:
-    done = aural("transcribe", clips[LOBSTER].path, clips["LJ001-0002"].path, "--model", "whisper-tiny.en")
+    model = ("--model", "whisper-tiny.en", "--replicas", "1", "--max-batch", "1")
+    done = aural("transcribe", clips[LOBSTER].path, clips["LJ001-0002"].path, *model)
     first, second = said(done).splitlines()
     assert "lobster" in words(first)
     assert "modern" in words(second)

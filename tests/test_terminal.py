@@ -17,9 +17,8 @@ from aural.streaming.clock import CaptureClock
 from aural.streaming.events import Done, Drafted, Failed, Grown, Started, Stopped
 from aural.streaming.session import Wish, connect
 from aural.terminal import Screen
-from tests.conftest import DATA, Recording, Server, words
+from tests.conftest import DATA, Recording, Server, word_errors
 
-LOBSTERS = words("when is a lobster not a lobster when it is a crayfish")
 PATIENCE_S = 300
 
 
@@ -32,25 +31,26 @@ def live(*arguments: str, stdin: bytes | None = None) -> subprocess.CompletedPro
 
 def test_a_file_is_captioned_and_kept(whisper: Server, clips: dict[str, Recording], tmp_path: Path) -> None:
     kept = tmp_path / "said.vtt"
-    clip = clips["libri-367-130732-0001"]
+    clip = clips["LJ001-0002"]
     done = live(str(clip.path), "--url", whisper.url, "--language", "en", "--save", str(kept))
     assert done.returncode == 0, done.stderr
-    assert words(done.stdout.decode()) == LOBSTERS
+    assert word_errors([clip.text], [done.stdout.decode()]) < 0.3
     assert kept.read_text().startswith("WEBVTT\n\n00:00:0")
 
 
 def test_samples_on_stdin_are_captioned(whisper: Server, clips: dict[str, Recording]) -> None:
-    pcm = (decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples * 32_767).astype("<i2").tobytes()
+    clip = clips["libri-367-130732-0001"]
+    pcm = (decode(clip.bytes, limit_s=60).samples * 32_767).astype("<i2").tobytes()
     done = live("--url", whisper.url, stdin=pcm + b"\0")
     assert done.returncode == 0, done.stderr
-    assert words(done.stdout.decode()) == LOBSTERS
+    assert word_errors([clip.text], [done.stdout.decode()]) < 0.2
 
 
 @pytest.mark.slow
 def test_without_an_address_it_starts_a_server_of_its_own(clips: dict[str, Recording]) -> None:
     done = live(str(clips["LJ001-0002"].path), "--model", "whisper-tiny.en", "--replicas", "1")
     assert done.returncode == 0, done.stderr
-    assert words(done.stdout.decode()) == words("in being comparatively modern")
+    assert word_errors(["in being comparatively modern"], [done.stdout.decode()]) < 0.3
 
 
 @pytest.mark.parametrize(

