@@ -31,7 +31,7 @@ LAYERS = [
     {"settings"},
     {"assembly"},
     {"app", "logs"},
-    {"offline", "inspection", "pull", "simulation", "terminal"},
+    {"elsewhere", "offline", "inspection", "pull", "simulation", "terminal"},
     {"cli"},
     {"scale"},
     {"__main__", "container"},

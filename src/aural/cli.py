@@ -182,9 +182,9 @@ def serve(**given: Any) -> None:
 @config_option
 def transcribe(files: tuple[Path, ...], **given: Any) -> None:
     """Print what is said in FILES."""
-    from aural import logs, offline
+    from aural import elsewhere, logs
 
-    ask = offline.Wish(
+    ask = elsewhere.Wish(
         **{name: given.pop(name) for name in ("form", "language", "task", "prompt", "words", "insights", "redact")},
         model=given["models"],
     )
@@ -192,7 +192,11 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
     given["models"] = (given["models"],) if given["models"] else ()
     settings = _settings(given | {"log_level": given.get("log_level") or "warning", "log_format": "text"})
     logs.configure(settings.log_level, settings.log_format)
-    _run(offline.ask_server(files, ask, url, settings.api_key) if url else offline.transcribe(files, ask, settings))
+    if url:
+        return _run(elsewhere.ask_server(files, ask, url, settings.api_key))
+    from aural import offline
+
+    return _run(offline.transcribe(files, ask, settings))
 
 
 @main.command()
