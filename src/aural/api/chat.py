@@ -11,9 +11,8 @@ import asyncio
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -36,6 +35,9 @@ from aural.errors import (
 )
 from aural.serving.fleet import AUTO
 from aural.serving.vllm import answerer
+
+if TYPE_CHECKING:
+    import httpx
 
 FIELDS = frozenset(
     {"model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed", "stream"}

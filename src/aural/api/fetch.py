@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import httpx
-
 from aural.errors import BadAudio, BadRequest, BodyTooLarge
+
+if TYPE_CHECKING:  # a server that never fetches starts without it
+    import httpx
 
 FETCH_S = 30.0
 """A fetch takes no longer."""
@@ -40,6 +42,8 @@ class Fetcher:
     async def fetch(self, link: Link) -> bytes:
         """The bytes there. Redirects are not followed: they would lead past the list. Raises BadRequest, BadAudio,
         BodyTooLarge."""
+        import httpx
+
         self.check(link.url)
         try:
             async with (

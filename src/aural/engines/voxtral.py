@@ -12,9 +12,8 @@ import os
 import wave
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 
 from aural.engines import guard
@@ -23,6 +22,9 @@ from aural.engines.guard import Evidence
 from aural.engines.written import language_of
 from aural.errors import EngineFailed, LoadFailed
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
+
+if TYPE_CHECKING:  # a server without Voxtral starts without it
+    import httpx
 
 LANGUAGES = ("en", "ar", "de", "es", "fr", "hi", "it", "nl", "pt")
 """What vLLM takes for Voxtral. Left out, it hears others too, as far as the model goes."""
@@ -72,6 +74,8 @@ class Voxtral:
 
     def client(self) -> httpx.AsyncClient:
         """Connections to vLLM. The caller sets the deadline of each answer, and closes it."""
+        import httpx
+
         key = os.environ.get("VLLM_API_KEY")  # vLLM's own name for it, so one that is started here has the same
         return httpx.AsyncClient(
             base_url=self.url,
@@ -138,6 +142,8 @@ class Voxtral:
 
 async def answer(client: httpx.AsyncClient, method: str, path: str, **content: Any) -> httpx.Response:
     """vLLM's answer, whatever it says of the request; raises Unreachable when it says nothing, or nothing any more."""
+    import httpx
+
     try:
         response = await client.request(method, path, **content)
     except (httpx.HTTPError, RuntimeError) as error:  # the latter when the client was closed meanwhile

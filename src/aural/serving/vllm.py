@@ -20,9 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from aural.engines.base import ModelSpec
 from aural.engines.voxtral import Unreachable, Voxtral, answer, capabilities
@@ -32,6 +30,9 @@ from aural.serving.messages import Heard, Mishap
 from aural.serving.rehearsal import rehearsal
 from aural.serving.supervisor import LOAD_S, STALL_FACTOR, STALL_S, Replica, State, WorkerGone, resident_bytes
 from aural.types import SAMPLE_RATE, Clip, Transcript
+
+if TYPE_CHECKING:
+    import httpx
 
 log = logging.getLogger("aural.vllm")
 
@@ -192,6 +193,8 @@ class Vllm(Replica):
     @asynccontextmanager
     async def converse(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
         """vLLM's answer to a chat, not read yet; raises Overloaded, NotReady, Unreachable."""
+        import httpx
+
         link = self._link
         if link is None or self.state is not State.READY:
             raise NotReady(self.spec.name, self.state.value)
