@@ -32,7 +32,7 @@ class Waking:
 @pytest.fixture(scope="session")
 def waking() -> Iterator[Waking]:
     """1 MiB, a minute of audio, two seconds to send it; the fake engine first, then a real one."""
-    limits = ("--max-body-mb", "1", "--max-audio-s", "60", "--body-timeout-s", "2")
+    limits = ("--max-batch", "2", "--max-body-mb", "1", "--max-audio-s", "60", "--body-timeout-s", "2")
     with serving("--model", "fake", "--model", "whisper-tiny.en", "--replicas", "1", *limits, ready=False) as server:
         wait_until(lambda: _state(server, "fake") == "ready", START_S)
         slow, fast = (

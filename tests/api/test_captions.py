@@ -17,10 +17,10 @@ from aural.serving.captions import Captions
 from aural.streaming.events import Done
 from aural.streaming.session import Wish, connect
 from aural.types import SAMPLE_RATE, Transcript
-from tests.conftest import Recording, Server, words
+from tests.conftest import Recording, Server, word_errors
 
 PATIENCE_S = 120.0
-BOTH = words("in being comparatively modern when is a lobster not a lobster when it is a crayfish")
+BOTH = "in being comparatively modern when is a lobster not a lobster when it is a crayfish"
 CUE = re.compile(r"(\d\d:\d\d:\d\d\.\d\d\d) --> (\d\d:\d\d:\d\d\.\d\d\d)\n(.+)\n")
 
 
@@ -48,7 +48,7 @@ def test_a_reader_follows_and_a_latecomer_reads_it_all(whisper: Server, clips: d
             await session.finish()
             heard = [event.text async for event in session if isinstance(event, Done) and event.text]
             followed = (await following).text
-            assert words(" ".join(heard)) == BOTH
+            assert word_errors([BOTH], [" ".join(heard)]) < 0.1
             assert [cue[2] for cue in CUE.findall(followed)] == [text.strip() for text in heard]
             assert (await http.get(address)).text == followed
             starts = [cue[0] for cue in CUE.findall(followed)]

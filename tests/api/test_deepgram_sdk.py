@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from aural.audio.decode import decode
 from tests.api.conftest import KEY
-from tests.conftest import Recording, Server, words
+from tests.conftest import Recording, Server, word_errors, words
 
 pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")  # of names that Deepgram's SDK imports
 
@@ -72,10 +72,10 @@ def test_the_async_client_hears_a_sentence(whisper: Server, clips: dict[str, Rec
 
     messages = asyncio.run(asyncio.wait_for(talk(), PATIENCE_S))
     results = [one for one in messages if isinstance(one, ListenV1Results)]
-    assert words(text(results)) == words(LOBSTERS)
+    assert word_errors([LOBSTERS], [text(results)]) < 0.1
     assert any(one.speech_final for one in results)
     heard = [word for one in results if one.is_final for word in one.channel.alternatives[0].words]
-    assert [word.word for word in heard] == words(LOBSTERS)
+    assert [word.word for word in heard] == words(text(results))
     assert heard[-1].punctuated_word.endswith(".")
     starts = [word.start for word in heard]
     assert starts == sorted(starts)
@@ -106,7 +106,7 @@ def test_the_sync_client_finalizes(whisper: Server, clips: dict[str, Recording])
         connection.send_finalize()
         connection.start_listening()
     results = [one for one in seen if isinstance(one, ListenV1Results)]
-    assert words(text(results)) == words("in being comparatively modern")
+    assert word_errors(["in being comparatively modern"], [text(results)]) < 0.3
     assert [one.from_finalize for one in results][-1]
 
 
@@ -137,9 +137,9 @@ def test_a_file_is_heard(whisper: Server, clips: dict[str, Recording]) -> None:
     body = clips["libri-367-130732-0001"].bytes
     answer = client.listen.v1.media.transcribe_file(request=body, model="nova-3", smart_format=True, utterances=True)
     (spoken,) = answer.results.channels[0].alternatives
-    assert words(spoken.transcript) == words(LOBSTERS)
-    assert [word.word for word in spoken.words] == words(LOBSTERS)
-    assert words(" ".join(one.transcript for one in answer.results.utterances)) == words(LOBSTERS)
+    assert word_errors([LOBSTERS], [spoken.transcript]) < 0.1
+    assert [word.word for word in spoken.words] == words(spoken.transcript)
+    assert words(" ".join(one.transcript for one in answer.results.utterances)) == words(spoken.transcript)
     assert answer.metadata.sha256 == hashlib.sha256(body).hexdigest()
     with pytest.raises(ApiError) as caught:
         client.listen.v1.media.transcribe_file(request=b"nothing of the kind", model="nova-3")

@@ -15,7 +15,7 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
-from tests.conftest import Recording, Server, words
+from tests.conftest import Recording, Server, word_errors
 
 PATIENCE_S = 120.0
 CHUNK_S = 0.1
@@ -89,7 +89,7 @@ def test_a_session_with_server_vad(whisper: Server, lobster: Samples) -> None:
         ]
         assert [kind for kind in kinds if kind != DELTA] == order
         assert "".join(event.delta for event in events if event.type == DELTA) == events[-1].transcript
-        assert " ".join(words(events[-1].transcript)) == QUESTION
+        assert word_errors([QUESTION], [events[-1].transcript]) < 0.1
         assert events[-1].usage.type == "duration"
         item = {event.item_id for event in events if hasattr(event, "item_id")}
         assert item == {events[-1].item_id}
@@ -107,6 +107,6 @@ def test_the_client_commits(whisper: Server, lobster: Samples, rate: int) -> Non
             await connection.input_audio_buffer.commit()
             events = await until(connection, COMPLETED)
         assert "input_audio_buffer.speech_started" not in [event.type for event in events]
-        assert " ".join(words(events[-1].transcript)) == QUESTION
+        assert word_errors([QUESTION], [events[-1].transcript]) < 0.1
 
     run(scenario)

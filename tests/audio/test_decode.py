@@ -59,6 +59,7 @@ def test_recordings_have_their_duration(clips: dict[str, Recording], name: str) 
     assert 0.003 < np.abs(pcm.samples).max() <= 1  # one of them peaks at -49 dBFS
 
 
+@pytest.mark.slow
 def test_the_whole_speech_set_has_its_durations(shared_clips: list[Recording]) -> None:
     for clip in shared_clips:
         pcm = decode(clip.bytes, limit_s=3600)

@@ -34,7 +34,7 @@ name = "speech"
 image = "cuda"
 serve = "whisper-large-v3-turbo"
 local = "whisper-tiny.en"
-environment = { AURAL_REPLICAS = "1", AURAL_MAX_REQUESTS = "1" }
+environment = { AURAL_REPLICAS = "1", AURAL_MAX_REQUESTS = "1", AURAL_MAX_BATCH = "1" }
 [instance]
 type = "ml.g6e.xlarge"
 [scaling]

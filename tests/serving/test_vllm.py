@@ -102,13 +102,13 @@ def test_clips_are_handed_over_one_by_one_up_to_the_limit(beside: Server, runnin
 
 def test_a_short_clip_does_not_wait_for_a_long_one(beside: Server) -> None:
     async def both() -> None:
-        long = ask(beside, "sleep20000 long")
+        long = ask(beside, "sleep600000 long")
         await asyncio.to_thread(wait_until, lambda: beside.health()["models"][0]["replicas"][0]["busy"], LIMIT_S)
         short = await ask(beside, "short")
         assert short.json["text"] == "short"
         assert not long.done()
         long.cancel()  # nobody waits for it any more, so its place is free
-        await asyncio.to_thread(wait_until, lambda: not beside.health()["models"][0]["replicas"][0]["busy"], 15)
+        await asyncio.to_thread(wait_until, lambda: not beside.health()["models"][0]["replicas"][0]["busy"], LIMIT_S)
 
     asyncio.run(both())
 
