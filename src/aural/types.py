@@ -74,6 +74,8 @@ class Clip:
     options: Options = field(default_factory=Options)
     start: int = 0
     """Where the clip begins in the audio that the caller sent."""
+    is_draft: bool = False
+    """A hypothesis that another replaces soon: an engine hears it once, where it would hear a doubtful text again."""
 
     def __len__(self) -> int:
         return len(self.samples)

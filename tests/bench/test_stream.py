@@ -68,6 +68,12 @@ def test_utterances_that_the_endpoint_joins_are_still_two() -> None:
     assert got.finalization_s == pytest.approx([6.5 - 5.6])
 
 
+def test_a_last_word_that_was_misunderstood_does_not_make_the_final_late() -> None:
+    shown = [Shown(3.0, "a", "the quick box", kind="final"), Shown(5.3, "b", "it", kind="final")]
+    shown.append(Shown(6.2, "c", "jumps", kind="final"))
+    assert measure(SAID, TEXT, shown).finalization_s == pytest.approx([3.0 - 2.0, 6.2 - 5.6])
+
+
 def test_errors_and_what_was_never_finished() -> None:
     got = measure(SAID, TEXT, [Shown(2.5, "a", "", "the thick fox")])
     assert (got.errors, got.words, got.unfinished) == (3, 5, 1)

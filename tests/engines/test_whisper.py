@@ -65,6 +65,15 @@ def test_the_switch_turns_it_off(tiny, windows):
     assert not two.redone
 
 
+def test_a_draft_is_heard_once(tiny, windows, monkeypatch):
+    monkeypatch.setattr(guard, "trusts_fitted", lambda evidence: False)
+    speech = Clip(tiny.sentences[0])
+    draft, whole = tiny.transcribe([replace(speech, is_draft=True), speech])
+    assert not draft.redone
+    assert whole.redone
+    assert windows.count(FULL_FRAMES) == 1
+
+
 def test_a_text_that_is_not_trusted_is_heard_again_in_full(tiny, windows, monkeypatch):
     monkeypatch.setattr(guard, "TRUSTED_AVG_LOGPROB", 0.0)
     [heard] = tiny.hear(tiny.sentences[0])

@@ -177,12 +177,14 @@ def test_a_final_replaces_the_partial_that_is_under_way():
     partial = stage.session.wanted(8000)
     assert partial is not None
     assert not partial.is_final
+    assert partial.clip.is_draft
     assert stage.session.wanted(8000) is None, "one at a time"
     stage.session.append(pause(0.7))
     stage.session.voice([0.0] * 22)
     final = stage.session.wanted(8000)
     assert final is not None
     assert final.is_final
+    assert not final.clip.is_draft
     assert stage.session.wanted(8000) is None
     stage.session.answer(partial.id, Transcript((Segment(" late", 0, 100),)))
     stage.session.answer(final.id, read(final.clip))

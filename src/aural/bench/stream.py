@@ -72,7 +72,8 @@ class Measures:
     emission_s: list[float] = field(default_factory=list)
     """End of a word to the time from which on it is shown for good."""
     finalization_s: list[float] = field(default_factory=list)
-    """End of the last word of an utterance to its final text."""
+    """End of the speech of an utterance to the final text that holds its last matched word. Whether the very last word
+    was understood is the word error rate's to say."""
     gaps_s: list[float] = field(default_factory=list)
     """Between two updates of an utterance."""
     words_shown: int = 0
@@ -161,8 +162,14 @@ def measure(said: Sequence[Said], text: str, shown: Sequence[Shown], language: s
     )
     begins = _begins(said)
     begun: set[int] = set()
+    finals: dict[int, float] = {}
     for item, found in places.items():
         _time_item(histories[item], found, begins, begun, measures, language)
+        if histories[item][-1].kind == "final":
+            last = max((word for _, word in found), key=lambda word: word.end_s)
+            finals[last.utterance] = max(histories[item][-1].at_s, finals.get(last.utterance, 0.0))
+    ends = {word.utterance: word.end_s for word in said}
+    measures.finalization_s.extend(at_s - ends[number] for number, at_s in finals.items() if at_s > ends[number])
     return measures
 
 
@@ -206,8 +213,6 @@ def _time_item(
             opens = position == found[0][0]
             at_s = texts[0][0] if opens else first
             measures.first_partial_s.append(at_s - begins[word.utterance])
-    if history[-1].kind == "final":
-        measures.finalization_s.append(history[-1].at_s - max(word.end_s for _, word in found))
 
 
 def _first_shown(texts: Sequence[tuple[float, list[str]]], position: int, word: str) -> float:

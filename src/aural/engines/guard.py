@@ -75,11 +75,15 @@ def _has_run(words: list[str], shortest: int, longest: int, times: int) -> bool:
 def trusts_fitted(evidence: Evidence) -> bool:
     """Whether a text from a fitted window may stand, or the clip should be heard again in the full window."""
     return not (
-        evidence.budget_spent
-        or evidence.avg_logprob < TRUSTED_AVG_LOGPROB
+        evidence.avg_logprob < TRUSTED_AVG_LOGPROB
         or (evidence.duration_s > 4.0 and evidence.tokens < TRUSTED_TOKENS_PER_S * evidence.duration_s)
-        or repeats_itself(evidence.text)
+        or loops(evidence)
     )
+
+
+def loops(evidence: Evidence) -> bool:
+    """Whether the decoder may have gone round in a circle."""
+    return evidence.budget_spent or repeats_itself(evidence.text)
 
 
 def stops_early(evidence: Evidence) -> bool:

@@ -135,11 +135,13 @@ class WhisperEngine:
         return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
 
     def _hear(self, takes: list[Take]) -> None:
-        """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer."""
+        """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer. A draft
+        is heard once: the next one hears more, and those in its batch shall not wait."""
         self._encode(takes, fitted=self._fitted)
         self._detect_languages(takes)
         self._decode(takes, takes[0].clip.options.temperature or 0.0)
         temperature = takes[0].decoded.temperature
+        takes = [take for take in takes if not take.clip.is_draft]
         doubted = [take for take in takes if self._fitted and not guard.trusts_fitted(take.evidence)]
         if doubted:
             self._encode(doubted, fitted=False)
@@ -147,7 +149,7 @@ class WhisperEngine:
         stopped = [take for take in takes if not take.timed and guard.stops_early(take.evidence)]
         if stopped:
             self._hear_timed(stopped, temperature)
-        if takes[0].clip.options.temperature is None:
+        if takes and takes[0].clip.options.temperature is None:
             self._fall_back([take for take in takes if guard.needs_fallback(take.evidence)])
 
     def _hear_timed(self, takes: list[Take], temperature: float) -> None:
@@ -256,6 +258,8 @@ class WhisperEngine:
             gap = Suppressed(0, len(take.clip), Reason.NO_SPEECH)
             return Transcript((), (gap,), take.language, take.language_probability)
         reason = guard.suppression(take.evidence)
+        if take.clip.is_draft and guard.loops(take.evidence):
+            reason = reason or Reason.REPETITION
         if reason is not None:
             gap = Suppressed(0, len(take.clip), reason, take.text.strip())
             return Transcript((), (gap,), take.language, take.language_probability, take.redone)

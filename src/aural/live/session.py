@@ -236,7 +236,7 @@ class Session:
         samples = self._tape.cut(start, end) if piece.samples is None else piece.samples[start - piece.heard_from :]
         options = replace(self.settings.options, language=self._keeper.asked)
         self._asks += 1
-        ask = Ask(self._asks, Clip(samples, options, start), is_settled)
+        ask = Ask(self._asks, Clip(samples, options, start, is_draft=not is_settled), is_settled)
         piece.asked_to = end
         self._flight = _Flight(ask, piece, end, is_settled, before)
         return ask
