@@ -68,7 +68,7 @@ def test_the_switch_turns_it_off(tiny, windows):
 def test_a_draft_is_heard_once(tiny, windows, monkeypatch):
     monkeypatch.setattr(guard, "trusts_fitted", lambda evidence: False)
     speech = Clip(tiny.sentences[0])
-    draft, whole = tiny.transcribe([replace(speech, is_draft=True), speech])
+    draft, whole = tiny.engine.transcribe([replace(speech, is_draft=True), speech])
     assert not draft.redone
     assert whole.redone
     assert windows.count(FULL_FRAMES) == 1
