@@ -106,7 +106,7 @@ def test_both_workers_killed_under_load():
 
 
 def test_a_real_worker_killed_under_load(shared_clips):
-    clips = [one for one in shared_clips if one.language == "en" and 2 < one.duration_s < 5][:12]
+    clips = [one for one in shared_clips if one.language == "en" and 2 < one.duration_s < 5][:8]
     with serving("--model", "whisper-tiny.en", "--replicas", "2", "--max-batch", "2") as server:
         expected = [reply.json["text"] for reply in answers(server.url, [clip.bytes for clip in clips])]
 

@@ -55,11 +55,10 @@ def hear(engine: Engine, clips: Sequence[Clip]) -> tuple[Transcript | Mishap, ..
 
 
 def warm_up(engine: Engine, max_batch: int) -> float:
-    """Hear real speech in the longest clip and in a full batch; returns audio seconds per second in that batch."""
+    """Hear the longest clip, in which nobody speaks lest it be heard twice, and real speech in a full batch; returns
+    audio seconds per second in that batch."""
+    engine.transcribe([Clip(np.zeros(engine.capabilities.longest_clip, np.float32))])
     speech = rehearsal()
-    longest = np.zeros(engine.capabilities.longest_clip, np.float32)
-    longest[: len(speech)] = speech
-    engine.transcribe([Clip(longest)])
     start = time.perf_counter()
     engine.transcribe([Clip(speech)] * max_batch)
     return len(speech) * max_batch / SAMPLE_RATE / (time.perf_counter() - start)
