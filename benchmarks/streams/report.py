@@ -31,8 +31,8 @@ they were spoken, started over 2 s. Every latency begins when the sound was capt
 - **first**: from the first sound of an utterance to its first shown word.
 - **shown**: from the end of a word to when it is first shown, as a draft or for good.
 - **stands**: from the end of a word to when it is shown and never changes again.
-- **final**: from the end of an utterance's speech to the final text, without the {wait:g} s of silence that the server is told
-  to wait for. Servers without finals have none.
+- **final**: from the end of an utterance's speech to the final text, without the {wait:g} s of silence that the server
+  is told to wait for. Servers without finals have none.
 - **taken back**: words that were shown and then changed, per word shown.
 - **WER**: after Whisper's English normaliser. **cores**: used on average.
 

@@ -56,8 +56,9 @@ def heard_by(published: onnxruntime.InferenceSession, samples: Samples) -> Sampl
 
 
 def test_it_equals_the_published_graph(
-    vad: SileroVad, published: onnxruntime.InferenceSession, sounds: dict[str, Samples]
+    vad: SileroVad, published: onnxruntime.InferenceSession, sounds: dict[str, Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aural.audio.vad._QUIET_LEVEL", 0.0)  # that one never forgets
     for name, samples in sounds.items():
         expected = heard_by(published, samples)
         np.testing.assert_allclose(vad.speech_probabilities(samples), expected, rtol=0, atol=1e-5, err_msg=name)
@@ -88,6 +89,21 @@ def test_a_stream_in_slices_is_heard_as_a_whole(vad: SileroVad, sounds: dict[str
         probabilities, state = vad.advance(frames[start : start + 7, np.newaxis], state)
         heard.append(probabilities[:, 0])
     np.testing.assert_allclose(np.concatenate(heard), vad.speech_probabilities(samples), rtol=0, atol=1e-5)
+
+
+def test_whoever_spoke_is_forgotten_in_silence(vad: SileroVad, sounds: dict[str, Samples]) -> None:
+    one, other = sounds["libri-367-130732-0001"], sounds["LJ001-0002"]
+    spoken = one[: len(one) // (32 * FRAME_SAMPLES) * 32 * FRAME_SAMPLES]
+    silence = np.zeros(64 * FRAME_SAMPLES, np.float32)
+    both = vad.speech_probabilities(np.concatenate([spoken, silence, other]))
+    alone = vad.speech_probabilities(other)
+    np.testing.assert_allclose(both[-len(alone) :], alone, rtol=0, atol=1e-5)
+
+
+def test_noise_is_not_forgotten(vad: SileroVad) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, (64, 1, 576)).astype(np.float32)
+    _, state = vad.advance(noise, VadState.fresh())
+    assert state.hidden.any()
 
 
 def test_streams_side_by_side_are_heard_apart(vad: SileroVad, sounds: dict[str, Samples]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,11 +20,20 @@ FRAME_SAMPLES: Final = 512
 CONTEXT_SAMPLES: Final = 64
 """The end of the frame before, which the model sees again."""
 _BLOCK_FRAMES: Final = 256
-"""Frames to a run: enough to spread its fixed cost, few enough to stay in the processor's cache."""
+"""Frames at once of long audio: few enough to stay in the processor's cache."""
+_RUN_FRAMES: Final = 32
+"""Frames to a run of the model: enough to spread its fixed cost. Between two of them it may forget."""
+_QUIET_FRAMES: Final = 16
+"""After half a second in which nobody spoke the model forgets what it heard: what one speaker left in its memory now and
+then keeps it from hearing the next one for seconds (docs/captions.md)."""
+_QUIET_LEVEL: Final = 10.0 ** (-50 / 20)
+_QUIET_PROBABILITY: Final = 0.1
+"""Quiet is below both, in every frame: in noise and music a memory is what tells them from speech."""
 _STATE_UNITS: Final = 128
 _WEIGHTS: Final = Path(__file__).with_name("silero") / "silero_vad_v6.onnx"
 
 Probabilities = NDArray[np.float32]
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,11 +44,43 @@ class VadState:
     """float32, shape (1, streams, 128)."""
     cell: Samples
     """float32, shape (1, streams, 128)."""
+    age: Counts
+    """Frames that were heard, shape (streams,)."""
+    quiet: Counts
+    """The last of them in which nobody spoke, shape (streams,)."""
 
     @classmethod
     def fresh(cls, streams: int = 1) -> VadState:
-        zeros = np.zeros((1, streams, _STATE_UNITS), np.float32)
-        return cls(zeros, zeros)
+        zeros, none = np.zeros((1, streams, _STATE_UNITS), np.float32), np.zeros(streams, np.int64)
+        return cls(zeros, zeros, none, none)
+
+    @classmethod
+    def joined(cls, states: Sequence[VadState]) -> VadState:
+        """The streams of all of them, side by side."""
+        memories = ([state.hidden for state in states], [state.cell for state in states])
+        hidden, cell = (np.concatenate(some, axis=1) for some in memories)
+        age, quiet = (np.concatenate(some) for some in zip(*((one.age, one.quiet) for one in states), strict=True))
+        return cls(hidden, cell, age, quiet)
+
+    def split(self) -> list[VadState]:
+        """Each stream by itself."""
+        each = (slice(place, place + 1) for place in range(len(self.age)))
+        return [VadState(self.hidden[:, own], self.cell[:, own], self.age[own], self.quiet[own]) for own in each]
+
+    @property
+    def room(self) -> int:
+        """Frames until one of the streams may forget."""
+        return int((_RUN_FRAMES - self.age % _RUN_FRAMES).min())
+
+    def after(self, frames: Samples, probabilities: Probabilities, hidden: Samples, cell: Samples) -> VadState:
+        """What is remembered after a run that heard these frames and left this memory."""
+        is_quiet = (probabilities < _QUIET_PROBABILITY) & (np.square(frames).mean(axis=2) < _QUIET_LEVEL**2)
+        quiet = np.where(is_quiet.all(axis=0), self.quiet + len(frames), np.argmin(is_quiet[::-1], axis=0))
+        age = self.age + len(frames)
+        forgets = (age % _RUN_FRAMES == 0) & (quiet >= _QUIET_FRAMES)
+        if forgets.any():
+            hidden, cell = (np.where(forgets[:, np.newaxis], np.float32(0), memory) for memory in (hidden, cell))
+        return VadState(hidden, cell, age, quiet)
 
 
 class SileroVad:
@@ -72,9 +113,15 @@ class SileroVad:
 
         `frames` has shape (n, streams, 576), each stream's as `framed` makes them.
         """
-        inputs = {"input": np.ascontiguousarray(frames), "h": state.hidden, "c": state.cell}
-        probabilities, hidden, cell = self._session.run(None, inputs)
-        return probabilities, VadState(hidden, cell)
+        found: list[Probabilities] = []
+        done = 0
+        while done < len(frames):
+            run = np.ascontiguousarray(frames[done : done + state.room])
+            probabilities, hidden, cell = self._session.run(None, {"input": run, "h": state.hidden, "c": state.cell})
+            state = state.after(run, probabilities, hidden, cell)
+            found.append(probabilities)
+            done += len(run)
+        return np.concatenate(found), state
 
 
 def speech_spans(

@@ -135,8 +135,8 @@ class WhisperEngine:
         return Take(clip, mel, self._tokenizer(language, clip.options.task), language)
 
     def _hear(self, takes: list[Take]) -> None:
-        """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer. A draft
-        is heard once: the next one hears more, and those in its batch shall not wait."""
+        """Hear clips whose options allow one batch: fitted, again in full where that is not trusted, then warmer. A
+        draft is heard once: the next one hears more, and those in its batch shall not wait."""
         self._encode(takes, fitted=self._fitted)
         self._detect_languages(takes)
         self._decode(takes, takes[0].clip.options.temperature or 0.0)

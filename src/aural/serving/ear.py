@@ -120,15 +120,10 @@ def _judge(lines: Sequence[Line], sounds: Sequence[Sequence[Samples]]) -> list[P
     while busy := [index for index in range(len(lines)) if done[index] < len(frames[index])]:
         run = min(LONGEST_RUN_FRAMES, *(len(frames[index]) - done[index] for index in busy))
         batch = np.stack([frames[index][done[index] : done[index] + run] for index in busy], axis=1)
-        states = [lines[index].state for index in busy]
-        hidden, cell = (
-            np.concatenate(parts, axis=1) for parts in ([s.hidden for s in states], [s.cell for s in states])
-        )
-        probabilities, after = _vad().advance(batch, VadState(hidden, cell))
-        for column, index in enumerate(busy):
+        probabilities, after = _vad().advance(batch, VadState.joined([lines[index].state for index in busy]))
+        for column, (index, state) in enumerate(zip(busy, after.split(), strict=True)):
             found[index].append(probabilities[:, column])
-            own = slice(column, column + 1)
-            lines[index].state = VadState(after.hidden[:, own], after.cell[:, own])
+            lines[index].state = state
             done[index] += run
     return [np.concatenate(some) for some in found]
 
