@@ -112,6 +112,20 @@ def test_what_is_suppressed(change: dict[str, object], reason: Reason) -> None:
     assert guard.suppression(replace(SOUND, **change)) is reason
 
 
+def test_who_says_it_all_twice_is_in_no_loop() -> None:
+    said = (
+        "When is a lobster not a lobster? When it is a crayfish. Many people don't think about them as dinosaurs "
+        "because they have feathers and can fly. In being comparatively modern. "
+    )
+    twice, thrice = (replace(SOUND, text=said * times, duration_s=24.0) for times in (2, 3))
+    assert guard.compression_ratio(twice.text) > guard.MAX_COMPRESSION_RATIO
+    assert not guard.needs_fallback(twice)
+    assert guard.suppression(twice) is None
+    for loop in (thrice, replace(twice, budget_spent=True)):
+        assert guard.needs_fallback(loop)
+        assert guard.suppression(loop) is Reason.REPETITION
+
+
 def test_silence_is_not_tried_again() -> None:
     quiet = replace(SOUND, no_speech_prob=0.9, avg_logprob=-1.5)
     assert guard.is_silence(quiet)

@@ -143,10 +143,16 @@ def _beside(folder: Path, language: str) -> list[dict[str, Any]]:
 
 def read_long(audio: Path) -> Workload:
     """The longest English recording, as the only item of the workload `long`."""
-    entries = map(json.loads, (audio / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
-    longest = max((e for e in entries if e["language"] == "en" and e["kind"] == "long"), key=lambda e: e["duration_s"])
-    item = Item(Path(longest["file"]).stem, longest["text"], decode(audio / longest["file"]), 1.0)
-    return Workload(LONG, (item,))
+    return Workload(LONG, (max(read_all_long(audio), key=lambda item: item.duration_s),))
+
+
+def read_all_long(audio: Path) -> list[Item]:
+    """The long English recordings of the manifest in a folder."""
+    return [
+        Item(Path(entry["file"]).stem, entry["text"], decode(audio / entry["file"]), 1.0)
+        for entry in _manifest(audio / "manifest.jsonl")
+        if entry["language"] == "en" and entry["kind"] == LONG
+    ]
 
 
 def _usable(entry: dict[str, Any], language: str) -> bool:

@@ -24,9 +24,9 @@ TRUSTED_AVG_LOGPROB = -0.65
 TRUSTED_TOKENS_PER_S = 1.0
 """Below these a text from a fitted window is heard again in the full one."""
 
-EARLY_TOKENS_PER_S = 1.6
-EARLY_AFTER_S = 8.0
-"""A longer text with fewer tokens a second may have stopped before the speech did."""
+SPARSE_TOKENS_PER_S = 2.5
+SPARSE_AFTER_S = 8.0
+"""A longer clip with fewer tokens a second may say more than its text does."""
 
 DOUBTFUL_AVG_LOGPROB = -0.6
 DOUBTFUL_NO_SPEECH_PROB = 0.3
@@ -58,8 +58,12 @@ def compression_ratio(text: str) -> float:
 
 def repeats_itself(text: str) -> bool:
     """Whether a phrase of three or more words comes twice in a row, or a shorter one four times."""
-    words = [word.lower() for word in _WORD.findall(text)]
+    words = _words(text)
     return _has_run(words, 3, len(words) // 2, times=2) or _has_run(words, 1, 2, times=4)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def _has_run(words: list[str], shortest: int, longest: int, times: int) -> bool:
@@ -77,25 +81,32 @@ def trusts_fitted(evidence: Evidence) -> bool:
     return not (
         evidence.avg_logprob < TRUSTED_AVG_LOGPROB
         or (evidence.duration_s > 4.0 and evidence.tokens < TRUSTED_TOKENS_PER_S * evidence.duration_s)
-        or loops(evidence)
+        or may_loop(evidence)
     )
 
 
-def loops(evidence: Evidence) -> bool:
+def may_loop(evidence: Evidence) -> bool:
     """Whether the decoder may have gone round in a circle."""
     return evidence.budget_spent or repeats_itself(evidence.text)
 
 
-def stops_early(evidence: Evidence) -> bool:
-    """Whether the decoder may have stopped before the speech did."""
-    return evidence.duration_s > EARLY_AFTER_S and evidence.tokens < EARLY_TOKENS_PER_S * evidence.duration_s
+def is_sparse(evidence: Evidence) -> bool:
+    """Whether the decoder may have left out a stretch of speech, as it has in about one of four of such clips."""
+    return evidence.duration_s > SPARSE_AFTER_S and evidence.tokens < SPARSE_TOKENS_PER_S * evidence.duration_s
 
 
 def needs_fallback(evidence: Evidence) -> bool:
-    """The reference decoder's test for trying again at a higher temperature."""
-    if is_silence(evidence):
+    """The reference decoder's test for trying again at a higher temperature, less easily alarmed by what repeats."""
+    return not is_silence(evidence) and (is_loop(evidence) or evidence.avg_logprob < MIN_AVG_LOGPROB)
+
+
+def is_loop(evidence: Evidence) -> bool:
+    """Whether the decoder went round in a circle. People do say a sentence twice, which compresses as well, so the
+    budget must be spent, too, or a phrase come three times in a row."""
+    if compression_ratio(evidence.text) <= MAX_COMPRESSION_RATIO:
         return False
-    return compression_ratio(evidence.text) > MAX_COMPRESSION_RATIO or evidence.avg_logprob < MIN_AVG_LOGPROB
+    words = _words(evidence.text)
+    return evidence.budget_spent or _has_run(words, 1, len(words) // 3, times=3)
 
 
 def is_silence(evidence: Evidence) -> bool:
@@ -108,7 +119,7 @@ def suppression(evidence: Evidence) -> Reason | None:
         return Reason.NO_SPEECH
     if len(evidence.text.strip()) > MAX_CHARACTERS_PER_S * max(evidence.duration_s, 0.5):
         return Reason.SPEECH_RATE
-    if compression_ratio(evidence.text) > MAX_COMPRESSION_RATIO and repeats_itself(evidence.text):
+    if is_loop(evidence):
         return Reason.REPETITION
     if evidence.avg_logprob < 2 * MIN_AVG_LOGPROB:
         return Reason.LOW_CONFIDENCE

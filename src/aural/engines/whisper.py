@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ from faster_whisper.feature_extractor import FeatureExtractor
 from faster_whisper.tokenizer import Tokenizer
 from numpy.typing import NDArray
 
-from aural.audio.level import is_silent
+from aural.audio.level import is_loud_beside, is_silent
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.weights import verify
 from aural.engines.whisper_take import FRAMES_PER_S, FULL_FRAMES, Decoded, Take
-from aural.engines.whisper_text import Passage, align_words, split_passages
+from aural.engines.whisper_text import Passage, align_words, split_passages, token_starts
 from aural.errors import LoadFailed
 from aural.languages import NAMES
 from aural.text import join
-from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript
+from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Suppressed, Timestamps, Transcript, Word
 
 MARGIN_FRAMES = 2 * FRAMES_PER_S
 """What a fitted window hears after the clip."""
@@ -40,6 +41,9 @@ TAIL_FRAMES = 8 * FRAMES_PER_S
 SHORTEST_CLIP = SAMPLE_RATE // 10
 SHORTEST_REST = SAMPLE_RATE
 """What is left after the last word that the decoder timed is heard by itself when it is longer than this."""
+TOKEN = SAMPLE_RATE
+LONGEST_TOKEN = 28 * SAMPLE_RATE // 10
+"""No token of speech lasts longer; the first second of what seems to may be it."""
 
 FALLBACK_TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 FALLBACK_CANDIDATES = 5
@@ -146,11 +150,20 @@ class WhisperEngine:
         if doubted:
             self._encode(doubted, fitted=False)
             self._decode(doubted, temperature)
-        stopped = [take for take in takes if not take.timed and guard.stops_early(take.evidence)]
-        if stopped:
-            self._hear_timed(stopped, temperature)
+        gappy = [take for take in takes if not take.timed and guard.is_sparse(take.evidence) and self._has_gap(take)]
+        if gappy:
+            self._hear_timed(gappy, temperature)
         if takes and takes[0].clip.options.temperature is None:
             self._fall_back([take for take in takes if guard.needs_fallback(take.evidence)])
+
+    def _has_gap(self, take: Take) -> bool:
+        """Whether something is said for which there is no text: the decoder stopped early, or left out a stretch."""
+        tokens = [token for token in take.decoded.tokens if token < take.tokenizer.eot]
+        starts = token_starts(self._align(take, tokens).alignments, len(tokens)).tolist() if tokens else []
+        return any(
+            end - start > LONGEST_TOKEN and is_loud_beside(take.clip.samples[start + TOKEN : end], take.clip.samples)
+            for start, end in pairwise([0, *starts, len(take.clip)])
+        )
 
     def _hear_timed(self, takes: list[Take], temperature: float) -> None:
         """Decode once more with times, which show where the decoder stopped; kept where it heard more."""
@@ -258,13 +271,13 @@ class WhisperEngine:
             gap = Suppressed(0, len(take.clip), Reason.NO_SPEECH)
             return Transcript((), (gap,), take.language, take.language_probability)
         reason = guard.suppression(take.evidence)
-        if take.clip.is_draft and guard.loops(take.evidence):
+        if take.clip.is_draft and guard.may_loop(take.evidence):
             reason = reason or Reason.REPETITION
         if reason is not None:
             gap = Suppressed(0, len(take.clip), reason, take.text.strip())
             return Transcript((), (gap,), take.language, take.language_probability, take.redone)
         passages = self._passages(take)
-        words = self._align(take, passages) if take.clip.options.timestamps is Timestamps.WORD else {}
+        words = self._words(take, passages)
         segments = tuple(
             _segment(take, passage, words.get(i, ())) for i, passage in enumerate(passages) if passage.text.strip()
         )
@@ -273,14 +286,18 @@ class WhisperEngine:
     def _passages(self, take: Take) -> list[Passage]:
         return split_passages(take.decoded.tokens, take.tokenizer, len(take.clip))
 
-    def _align(self, take: Take, passages: list[Passage]) -> dict[int, tuple[Any, ...]]:
-        text_tokens = [token for passage in passages for token in passage.tokens]
-        if not text_tokens:
+    def _words(self, take: Take, passages: list[Passage]) -> dict[int, tuple[Word, ...]]:
+        """The words of each passage, by its index."""
+        tokens = [token for passage in passages for token in passage.tokens]
+        if take.clip.options.timestamps is not Timestamps.WORD or not tokens:
             return {}
-        [result] = self._model.align(
-            self._stack([take]), take.tokenizer.sot_sequence, [text_tokens], take.frames, median_filter_width=7
-        )
-        return align_words(result, passages, take.tokenizer, len(take.clip))
+        return align_words(self._align(take, tokens), passages, take.tokenizer, len(take.clip))
+
+    def _align(self, take: Take, text_tokens: list[int]) -> Any:
+        """CTranslate2's WhisperAlignmentResult of one clip."""
+        sequence = take.tokenizer.sot_sequence
+        [result] = self._model.align(self._stack([take]), sequence, [text_tokens], take.frames, median_filter_width=7)
+        return result
 
     def _tokenizer(self, language: str, task: str) -> Tokenizer:
         key = (language, task)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from faster_whisper.tokenizer import Tokenizer
+from numpy.typing import NDArray
 
 from aural.types import SAMPLE_RATE, Word
 
@@ -59,7 +60,7 @@ def align_words(
     tokens = [token for passage in passages for token in passage.tokens]
     texts, groups = tokenizer.split_to_word_tokens([*tokens, tokenizer.eot])
     ends = np.cumsum([len(group) for group in groups[:-1]])
-    starts_of = _token_times(alignment.alignments, len(tokens) + 1)
+    starts_of = token_starts(alignment.alignments, len(tokens) + 1)
     words = []
     for text, first, last in zip(texts, [0, *ends], ends, strict=False):
         probability = float(np.mean(alignment.text_token_probs[first:last]))
@@ -68,7 +69,7 @@ def align_words(
     return _by_passage(_join_marks(words), passages)
 
 
-def _token_times(path: Sequence[tuple[int, int]], count: int) -> Any:
+def token_starts(path: Sequence[tuple[int, int]], count: int) -> NDArray[np.int64]:
     """First sample of each of `count` text tokens on the warping path of (token, encoder position)."""
     times = np.zeros(count, np.int64)
     seen = -1
