@@ -7,6 +7,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -196,3 +197,19 @@ def test_an_answer_that_breaks_off_says_so() -> None:
             wait_until(lambda: server.get("/ping")[0] == 200, 60)
             status, answer = post(server, "/v1/chat/completions", {"messages": user(said("die"))})
             assert (status, answer["error"]["code"]) == (503, "worker_lost")
+
+
+def test_a_server_that_redacts_gives_no_number_away(running: Upstream, tmp_path: Path) -> None:
+    (tmp_path / "insights.toml").write_text("redact = true\n")
+    given = ("--model", f"voxtral-mini-3b={running.url}", "--insights", str(tmp_path / "insights.toml"))
+    body = {
+        "messages": user(said("my card is four one one one one one one one one one one one one one one one"), QUESTION)
+    }
+    with serving(*given) as server:
+        for path in ("/v1/chat/completions", "/invocations"):
+            status, answer = post(server, path, body)
+            told = answer["choices"][0]["message"]["content"]
+            assert (status, told) == (200, "heard my card is [CARD_NUMBER], asked what is said")
+        for key in ("stream", "logprobs"):
+            status, answer = post(server, "/v1/chat/completions", {**body, key: True})
+            assert (status, answer["error"]["code"], answer["error"]["param"]) == (400, "unsupported_parameter", key)

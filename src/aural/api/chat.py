@@ -3,13 +3,15 @@
 Messages are OpenAI's, with `input_audio` parts; AWS's form for Voxtral (`{"type": "audio", "data" | "path"}`) and
 vLLM's `audio_url` are taken too. Audio is decoded here, whatever its container, and handed to the model as WAV, so that
 nothing but plain samples goes on, and nobody's path or URL.
+
+Where the server redacts, an answer is redacted whole; one that would leave in pieces, or as tokens, is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ from aural.errors import (
     UnsupportedParameter,
     WorkerLost,
 )
+from aural.insight.redaction import redacted
 from aural.serving.fleet import AUTO
 from aural.serving.vllm import answerer
 
@@ -47,6 +50,10 @@ FIELDS = frozenset(
 OWN = frozenset({"user", "metadata", "model", "messages"})
 """Fields that are not handed on as they came."""
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
+PIECEMEAL = ("stream", "logprobs", "top_logprobs")
+"""Ways to have an answer in pieces, in which a number cannot be told."""
+FIXED = frozenset({"role", "id", "type", "name"})
+"""Keys of an answer's message that the model does not word."""
 MOST_AUDIO_S = 40 * 60.0
 """What Voxtral can take in at once."""
 ANSWER_S = 600.0
@@ -81,6 +88,10 @@ async def converse(request: Request, asked: dict[str, Any]) -> Response:
         name = transcriber.scheduler.name
         if not transcriber.scheduler.capabilities.understanding:
             raise UnsupportedParameter("messages", "…", name, "it transcribes, and answers nothing")
+        private = service.understanding.settings.redact
+        if private and (piecemeal := next((key for key in PIECEMEAL if asked.get(key)), None)):
+            why = "this server redacts, which takes whole answers"
+            raise UnsupportedParameter(piecemeal, asked[piecemeal], name, why)
         messages = await _prepared(service, asked["messages"])
         body = {key: value for key, value in asked.items() if key not in OWN} | {"messages": messages}
         try:
@@ -95,7 +106,26 @@ async def converse(request: Request, asked: dict[str, Any]) -> Response:
                 data = await unless_gone(request, response.aread())
         except (Unreachable, TimeoutError) as error:
             raise WorkerLost(name, f"{name} was lost while it answered") from error
-        return JSONResponse({**orjson.loads(data), "model": name})
+        return JSONResponse({**_without(private, orjson.loads(data)), "model": name})
+
+
+def _without(private: Sequence[str], answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with what is private taken out of every text of its messages, reasoning and calls of tools too."""
+    if not private:
+        return answer
+    choices = [{**choice, "message": _cleared(private, choice.get("message"))} for choice in answer.get("choices", ())]
+    return {**answer, "choices": choices}
+
+
+def _cleared(private: Sequence[str], value: Any) -> Any:
+    match value:
+        case str():
+            return redacted(value, private)
+        case list():
+            return [_cleared(private, one) for one in value]
+        case dict():
+            return {key: one if key in FIXED else _cleared(private, one) for key, one in value.items()}
+    return value
 
 
 def _check(asked: dict[str, Any]) -> None:
