@@ -215,6 +215,11 @@ class Session:
         return self._segments.piece is not None
 
     @property
+    def is_alert(self) -> bool:
+        """Whether somebody speaks, may have begun to, or has not been silent long enough to end the utterance."""
+        return self._segments.utterance is not None or self._segments.gate.run > 0
+
+    @property
     def unheard(self) -> int:
         """Samples of speech that wait to be heard: what the session owes."""
         return sum(len(piece) for piece in self._waiting)

@@ -36,6 +36,8 @@ log = logging.getLogger("aural.live")
 
 TICK_S = 0.03
 """How often the ear listens: about a frame of voice activity detection."""
+QUIET_S = 0.1
+"""How much of a session in which nobody speaks is heard at once: onsets take as long to show."""
 MOST_PER_TICK = 64
 """Messages of one session in a tick; whoever sends faster than life does not hold up the others."""
 QUICKEST_STEP_S = 0.5
@@ -83,6 +85,13 @@ class Stream:
     @property
     def is_speaking(self) -> bool:
         return self._session.is_speaking
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what arrived is to be heard now: orders, speech and its first sounds; a while of silence at once."""
+        if not self.inbox:
+            return False
+        return self._session.is_alert or not isinstance(self.inbox[-1], bytes) or self._inbox_s >= QUIET_S
 
     async def append(self, data: bytes) -> None:
         """Audio in the format of the settings, cut anywhere, also within a sample. Waits while too much is unheard.
@@ -154,7 +163,8 @@ class Stream:
             return
         self.inbox.append(item)
         self._make_room()
-        self._live.wake()
+        if self.is_due:
+            self._live.wake()
 
     def _obey(self, part: ear.Heard) -> None:
         match part:
@@ -228,12 +238,15 @@ class Stream:
         self._tell(Ended(self._session.ledger))
         self.close()
 
+    @property
+    def _inbox_s(self) -> float:
+        form = self.settings.format
+        return self._inbox_bytes / (SAMPLE_BYTES[form.encoding] * form.channels * form.rate)
+
     def _make_room(self) -> None:
         """Let `append` go on, or wait."""
-        form = self.settings.format
-        inbox_s = self._inbox_bytes / (SAMPLE_BYTES[form.encoding] * form.channels * form.rate)
         is_full = (
-            inbox_s > MOST_INBOX_S
+            self._inbox_s > MOST_INBOX_S
             or self._session.unheard > MOST_UNHEARD_S * SAMPLE_RATE
             or len(self._events) > MOST_EVENTS
         )
@@ -321,7 +334,7 @@ class Live:
         return min(max(QUICKEST_STEP_S, fair_s), SLOWEST_STEP_S)
 
     def wake(self) -> None:
-        """Something arrived."""
+        """Something is to be heard."""
         if self._listening is None:
             self._listening = asyncio.get_running_loop().create_task(self._listen())
 
@@ -332,7 +345,7 @@ class Live:
     async def _listen(self) -> None:
         """Hear what arrived, tick after tick, until nothing comes."""
         loop = asyncio.get_running_loop()
-        while busy := [stream for stream in self._streams if stream.inbox]:
+        while busy := [stream for stream in self._streams if stream.is_due]:
             work = [(stream.line, stream.take_inbox()) for stream in busy]
             try:
                 heard = await loop.run_in_executor(self._thread, ear.listen, work)
