@@ -33,6 +33,7 @@ class Script:
     """Status of the answer by number of the request, counted from 0."""
     hang_up: set[int] = field(default_factory=set)
     requests: int = 0
+    connections: int = 0
     received_bytes: int = 0
     paths: set[str] = field(default_factory=set)
     hold: threading.Event | None = None
@@ -73,6 +74,7 @@ class _Server:
         self._free = asyncio.Semaphore(script.at_once)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._script.connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 path = head.split(b" ", 2)[1].decode()

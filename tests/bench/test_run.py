@@ -63,6 +63,7 @@ def test_every_protocol_is_spoken(utterances: list[Utterance], tmp_path: Path, p
     assert (len(got.completed), got.wer.value, got.cer.value) == (3, 0, 0)
     assert got.sent_bytes >= script.received_bytes * 3 / 4 > 0
     assert doubts(tmp_path) == []
+    assert script.connections == 2  # one of them asked for /health
 
 
 def test_the_protocol_is_found_out(utterances: list[Utterance], tmp_path: Path) -> None:

@@ -83,12 +83,15 @@ class _Answer:
     def __init__(self) -> None:
         self.body = bytearray()
         self.whole = False
+        self.keep = False
+        self.parser = httptools.HttpResponseParser(self)
 
     def on_body(self, part: bytes) -> None:
         self.body += part
 
     def on_message_complete(self) -> None:
         self.whole = True
+        self.keep = self.parser.should_keep_alive()  # which the parser knows now, and not any more afterwards
 
 
 class Connection:
@@ -122,7 +125,7 @@ class Connection:
             raise
 
     async def open(self) -> None:
-        if self._streams is not None and self._streams[0].at_eof():
+        if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
             self.close()  # the server hung up on an idle connection, which is its right
         if self._streams is None:
             where = self._address
@@ -146,13 +149,12 @@ class Connection:
     async def _read(self, reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
         """Status, body, and whether the connection may be used again."""
         answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
         while not answer.whole:
             part = await reader.read(READ_BYTES)
             if not part:
                 raise asyncio.IncompleteReadError(bytes(answer.body), None)
-            parser.feed_data(part)
-        return parser.get_status_code(), bytes(answer.body), parser.should_keep_alive()
+            answer.parser.feed_data(part)
+        return answer.parser.get_status_code(), bytes(answer.body), answer.keep
 
     def close(self) -> None:
         if self._streams is not None:
