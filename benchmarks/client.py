@@ -14,6 +14,7 @@ import multiprocessing
 import sys
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
+from typing import cast
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
@@ -32,24 +33,37 @@ BAR_MS, BAR_CORES = 2.0, 1.0
 ANSWER = b'{"text":"nothing","transcription":{"text":"nothing"}}'
 HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode()
 CONNECTIONS = 16
+MOST_HEAD = 1 << 12
 
 
-async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split()[0]))
-            writer.write(HEAD + ANSWER)
-    except (asyncio.IncompleteReadError, ConnectionError):
-        pass
-    finally:
-        writer.close()
+class Nothing(asyncio.BufferedProtocol):
+    """Reads what comes over what came before, counts, and answers. A head is taken to come in one piece."""
+
+    memory = memoryview(bytearray(1 << 20))
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.memory
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._left:
+            head = bytes(self.memory[: min(nbytes, MOST_HEAD)]).partition(b"\r\n\r\n")[0]
+            self._left = len(head) + 4 + int(head.partition(b"Content-Length: ")[2].split()[0])
+        self._left -= nbytes
+        if not self._left:
+            self._transport.write(HEAD + ANSWER)
 
 
 def do_nothing(pipe: Pipe) -> None:
     """The server: tells its port and serves until it is ended."""
 
     async def serve() -> None:
-        server = await asyncio.start_server(talk, "127.0.0.1", 0, limit=1 << 22)
+        server = await asyncio.get_running_loop().create_server(Nothing, "127.0.0.1", 0)
         pipe.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
@@ -65,13 +79,12 @@ async def measure(port: int, options: argparse.Namespace) -> tuple[Done, list[An
     target = HttpTarget.at(f"http://127.0.0.1:{port}", {}, 10.0)
     kitchen = Kitchen(items, protocol, Wish(), "")
     answers: list[Answer] = []
-    await kitchen.start(CONNECTIONS)
     requests = round(options.rate * options.seconds)
     load = Load("no-op", "open", options.duration, CONNECTIONS, options.rate, requests)
+    await kitchen.prepare(load)
     try:
         return await Driver(target, protocol, kitchen, answers.append).run(load), answers
     finally:
-        await kitchen.stop()
         await target.close()
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from aural.bench.clips import Pcm16
+from aural.bench.sounds import Pcm16
 
 WINDOW = 30 * 16_000
 FRAMES = 3_000

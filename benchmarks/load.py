@@ -61,7 +61,7 @@ class Cell:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._asks = [Ask(job.path, Path(body).read_bytes(), job.content_type) for body in job.bodies]
+        self._asks = [Ask(job.path, (Path(body).read_bytes(),), job.content_type) for body in job.bodies]
         self._heard = PROTOCOLS["invocations-raw"].heard
         self._items: Iterator[int] = iter(job.order) if job.once else cycle(job.order)
         self._began = time.monotonic()

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from aural.bench.clips import RATE, Item, find_audio, read_utterances  # noqa: E402
+from aural.bench.clips import Item, find_audio, read_utterances  # noqa: E402
+from aural.bench.sounds import RATE  # noqa: E402
 from aural.streaming import events  # noqa: E402
 from aural.streaming.session import LiveSession, Wish, connect  # noqa: E402
 from benchmarks.streams.arms import Aural  # noqa: E402

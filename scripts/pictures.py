@@ -19,7 +19,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-from aural.bench.clips import RATE, decode, find_audio  # noqa: E402
+from aural.bench.clips import decode, find_audio  # noqa: E402
+from aural.bench.sounds import RATE  # noqa: E402
 from tests.api.wire import wav  # noqa: E402
 from tests.browser import Tab, open_tab  # noqa: E402
 from tests.conftest import serving  # noqa: E402

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aural.bench.clips import RATE, Item, Pcm16, Utterance
+from aural.bench.clips import Item, Utterance
+from aural.bench.sounds import RATE, Pcm16, Sound
 
 PAUSE_S = (0.7, 2.0)
 LEAD_S = 0.5
@@ -24,7 +25,7 @@ def streams(utterances: Sequence[Utterance], count: int, length_s: float, seed: 
 def silence(length_s: float) -> Item:
     """A stream in which nobody speaks: the noise floor of a quiet room."""
     noise = np.random.default_rng(5).normal(0, 8, round(length_s * RATE)).astype(np.int16)
-    return Item("silence", "", noise, 0.0)
+    return Item("silence", "", (Sound(noise),), 0.0)
 
 
 def _stream(pool: Sequence[Utterance], length_s: float, rng: random.Random, number: int) -> Item:
@@ -40,7 +41,7 @@ def _stream(pool: Sequence[Utterance], length_s: float, rng: random.Random, numb
         at += len(utterance) + len(pause)
     pcm = np.concatenate([*parts, _quiet(TAIL_S)])
     spoken = sum(end - start for start, end, _ in spans) / (len(pcm) / RATE)
-    return Item(f"stream-{number}", " ".join(text for *_, text in spans), pcm, spoken, tuple(spans))
+    return Item(f"stream-{number}", " ".join(text for *_, text in spans), (Sound(pcm),), spoken, tuple(spans))
 
 
 def _quiet(length_s: float) -> Pcm16:

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from aural.bench.clips import RATE, Utterance
+from aural.bench.clips import Utterance
+from aural.bench.sounds import RATE
 
 FINGERPRINT = 2_000
 """Samples by which a recording is found again."""

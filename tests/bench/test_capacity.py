@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -22,7 +23,15 @@ def test_the_capacity_that_is_there_is_found(servers: int, start: float) -> None
     async def attempt(rate: float) -> Sequence[Answer]:
         answers: list[Answer] = []
         protocol = PROTOCOLS["invocations-raw"]
-        driver = Driver(Endpoint(SERVICE_S, servers), protocol, Plain(), answers.append, clock=now, period_s=1.0)
+        driver = Driver(
+            Endpoint(SERVICE_S, servers),
+            protocol,
+            Plain(),
+            answers.append,
+            clock=now,
+            sleep=asyncio.sleep,
+            period_s=1.0,
+        )
         await driver.run(Load(f"{rate}", "capacity", "3", rate=rate, requests=1_500))
         return answers
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from aural.bench import clips
-from aural.bench.clips import RATE, Utterance
+from aural.bench.clips import Utterance
+from aural.bench.sounds import RATE
 
 
 def utterance(name: str, seconds: float) -> Utterance:

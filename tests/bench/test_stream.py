@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from aural.bench import stream
-from aural.bench.clips import RATE, Item, Utterance, join
+from aural.bench.clips import Item, Utterance, join
+from aural.bench.sounds import RATE
 from aural.bench.stream import Said, Shown, measure
 from tests.bench.virtual import now, run
 
@@ -103,7 +104,7 @@ def test_words_lie_where_somebody_speaks() -> None:
 
 
 def test_silence_has_no_place_for_words() -> None:
-    item = Item("a", "word", np.zeros(0, np.int16), 0.0)
+    item = Item("a", "word", (), 0.0)
     assert stream.align(item) == []
 
 

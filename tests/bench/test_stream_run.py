@@ -18,8 +18,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from aural.bench import clips
-from aural.bench.clips import RATE, Utterance
+from aural.bench.clips import Utterance
 from aural.bench.commands import bench
+from aural.bench.sounds import RATE
 from aural.bench.stream_run import StreamPlan, StreamRunner, Together, spoken
 from aural.errors import BenchError
 from tests.bench.standin import FINGERPRINT

@@ -90,16 +90,24 @@ class Plain:
     def __init__(self) -> None:
         self.number = -1
 
-    async def next(self) -> tuple[int, Ask]:
+    def next(self) -> tuple[int, Ask]:
         self.number += 1
-        return self.number, Ask("/", b"RIFF")
+        return self.number, Ask("/", (b"RIFF",))
 
 
 def measure(endpoint: Endpoint, load: Load) -> tuple[Done, list[Answer]]:
     answers: list[Answer] = []
 
     async def main() -> Done:
-        driver = Driver(endpoint, PROTOCOLS["invocations-raw"], Plain(), answers.append, clock=now, period_s=1.0)
+        driver = Driver(
+            endpoint,
+            PROTOCOLS["invocations-raw"],
+            Plain(),
+            answers.append,
+            clock=now,
+            sleep=asyncio.sleep,
+            period_s=1.0,
+        )
         return await driver.run(load)
 
     with suppress(asyncio.CancelledError):

@@ -3,9 +3,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from aural.bench import clips
 from aural.bench.clips import Item, Workload
 from aural.bench.records import Answer
+from aural.bench.sounds import RATE, Sound
 from benchmarks.arms import ALL
 from benchmarks.arms.raw_worker import batches
 from benchmarks.engine import in_batches
@@ -13,8 +13,8 @@ from benchmarks.plan import Plan, candidates
 from benchmarks.records import Cell, Variant
 from benchmarks.serving import words
 
-SILENCE = np.zeros(clips.RATE, np.int16)
-MIX = Workload("mix", tuple(Item(f"{i}", "text", SILENCE, 1.0) for i in range(10)))
+SILENCE = np.zeros(RATE, np.int16)
+MIX = Workload("mix", tuple(Item(f"{i}", "text", (Sound(SILENCE),), 1.0) for i in range(10)))
 LONG = Workload("30", MIX.items)
 
 

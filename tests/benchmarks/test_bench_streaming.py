@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aural.bench.clips import RATE, Utterance
+from aural.bench.clips import Utterance
+from aural.bench.sounds import RATE
 from aural.bench.stream import Shown
 from benchmarks.streams import report
 from benchmarks.streams.arms import Aural, Refused

@@ -90,6 +90,6 @@ async def wait_until_ready(url: str, limit_s: float = READY_S) -> None:
 async def _get(url: str, path: str) -> Reply:
     connection = Connection(Address.of(url), timeout_s=QUICK_S)
     try:
-        return await connection.ask(Ask(path, b"", method="GET"))
+        return await connection.ask(Ask(path, method="GET"))
     finally:
         connection.close()

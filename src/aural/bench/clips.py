@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 import random
-import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from itertools import cycle
+from functools import cached_property
+from itertools import accumulate, cycle
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 
+from aural.bench import sounds
 from aural.bench.records import Asked
+from aural.bench.sounds import RATE, TRIPLE, Pcm16, Sound, silence
 from aural.errors import BenchError
 
-RATE = 16_000
 PAUSE = int(0.3 * RATE)
-"""Silence between two joined utterances, in samples."""
+"""Silence between two joined utterances, in samples, and up to two more: all begin at a multiple of three, and so have
+but one encoding in base64."""
 SOUNDS = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".webm", ".aiff", ".aif"}
 KINDS = ("read", "conversation", "telephone")
 MIX_S = (1.0, 28.0)
@@ -33,11 +33,10 @@ STRATA = 10
 REUSE_TRIES = 2_000
 FRESH_TRIES = 200
 LARGEST_DRAW = 24
+NOTHING: Pcm16 = np.zeros(0, np.int16)
 
-Pcm16 = NDArray[np.int16]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Utterance:
     """One recording, never cut."""
 
@@ -49,6 +48,10 @@ class Utterance:
     def __len__(self) -> int:
         return len(self.pcm)
 
+    @cached_property
+    def sound(self) -> Sound:
+        return Sound(self.pcm)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Item:
@@ -56,7 +59,7 @@ class Item:
 
     name: str
     text: str
-    pcm: Pcm16
+    sounds: tuple[Sound, ...]
     speech_share: float
     """Share of the audio that is recording, the rest being pauses and the silence that pads the end."""
     spans: tuple[tuple[float, float, str], ...] = ()
@@ -66,19 +69,22 @@ class Item:
     def asked(self) -> Asked:
         return Asked(self.name, self.text, self.duration_s, self.speech_share, self.spans)
 
+    def __len__(self) -> int:
+        """In samples."""
+        return sum(map(len, self.sounds))
+
     @property
     def duration_s(self) -> float:
-        return len(self.pcm) / RATE
+        return len(self) / RATE
+
+    @property
+    def pcm(self) -> Pcm16:
+        """int16, shape (n,), mono, 16 kHz; put together when it is asked for."""
+        return np.concatenate([NOTHING, *(sound.pcm for sound in self.sounds)])
 
     @property
     def wav(self) -> bytes:
-        file = BytesIO()
-        with wave.open(file, "wb") as out:
-            out.setnchannels(1)
-            out.setsampwidth(2)
-            out.setframerate(RATE)
-            out.writeframes(self.pcm.tobytes())
-        return file.getvalue()
+        return b"".join(sounds.wav(self.sounds))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +155,7 @@ def read_long(audio: Path) -> Workload:
 def read_all_long(audio: Path) -> list[Item]:
     """The long English recordings of the manifest in a folder."""
     return [
-        Item(Path(entry["file"]).stem, entry["text"], decode(audio / entry["file"]), 1.0)
+        Item(Path(entry["file"]).stem, entry["text"], (Sound(decode(audio / entry["file"])),), 1.0)
         for entry in _manifest(audio / "manifest.jsonl")
         if entry["language"] == "en" and entry["kind"] == LONG
     ]
@@ -181,7 +187,7 @@ def build(name: str, utterances: Sequence[Utterance], seed: int = 7) -> Workload
     rng = random.Random(f"{name} {seed}")
     if name == "mix":
         low, high = (int(limit * RATE) for limit in MIX_S)
-        items = [Item(u.name, u.text, u.pcm, 1.0) for u in utterances if low <= len(u) <= high]
+        items = [Item(u.name, u.text, (u.sound,), 1.0) for u in utterances if low <= len(u) <= high]
     else:
         length = int(name) * RATE
         items = [join(group, length) for group in groups(utterances, length, rng)]
@@ -222,21 +228,24 @@ def distinct(workload: str, utterances: Sequence[Utterance], seed: int) -> Itera
         yield from cycle(items)
     length = round(float(workload) * RATE)
     pool = [u for u in utterances if len(u) <= length]
+    chances = list(accumulate(map(len, pool)))  # each second of speech is as likely as any other
     seen: set[tuple[str, ...]] = set()
     while True:
-        group = _fresh(pool, length, rng, seen)
+        group = _fresh(pool, chances, length, rng, seen)
         seen.add(tuple(u.name for u in group))
         yield join(group, length)
 
 
-def _fresh(pool: Sequence[Utterance], length: int, rng: random.Random, seen: set[tuple[str, ...]]) -> list[Utterance]:
+def _fresh(
+    pool: Sequence[Utterance], chances: Sequence[int], length: int, rng: random.Random, seen: set[tuple[str, ...]]
+) -> list[Utterance]:
     """A group that fills `length` and was not seen; a seen one when there seem to be no others."""
     again: list[Utterance] = []
     for _ in range(FRESH_TRIES if pool else 0):
-        first = rng.choices(pool, [len(u) for u in pool])[0]  # each second of speech is as likely as any other
+        (first,) = rng.choices(pool, cum_weights=chances)
         others = (u for u in rng.sample(pool, min(LARGEST_DRAW, len(pool))) if u is not first)
         group = _fill([first, *sorted(others, key=len, reverse=True)], length)  # as few seams as may be
-        if group and _span(group) >= LEAST_FILLED * length:
+        if _span(group) >= LEAST_FILLED * length:
             again = group
             if tuple(u.name for u in group) not in seen:
                 return group
@@ -251,33 +260,45 @@ def _fresh(pool: Sequence[Utterance], length: int, rng: random.Random, seen: set
 def _fill(candidates: Sequence[Utterance], length: int) -> list[Utterance]:
     """The first candidate, then always the longest that still fits."""
     group: list[Utterance] = []
+    at = 0
     for utterance in candidates:
-        if _span([*group, utterance]) <= length:
+        end = at + len(utterance)
+        if end <= length:
             group.append(utterance)
+            at = _after(end)
     return group
 
 
+def _after(end: int) -> int:
+    """Where the next utterance begins."""
+    return end + PAUSE + -(end + PAUSE) % TRIPLE
+
+
 def _span(group: Sequence[Utterance]) -> int:
-    return sum(len(u) for u in group) + PAUSE * (len(group) - 1)
+    end = 0
+    for utterance in group:
+        end = (_after(end) if end else 0) + len(utterance)
+    return end
 
 
 def join(group: Sequence[Utterance], length: int) -> Item:
     """Utterances with a pause between two, and silence at the end up to `length` samples."""
-    pcm = np.zeros(length, np.int16)
+    parts: list[Sound] = []
     spans = []
-    at = 0
+    end = 0
     for utterance in group:
+        at = _after(end) if parts else 0
+        parts += [*silence(at - end), utterance.sound]
         end = at + len(utterance)
-        pcm[at:end] = utterance.pcm
         spans.append((at / RATE, end / RATE, utterance.text))
-        at = end + PAUSE
-    share = sum(len(u) for u in group) / length
-    return Item("+".join(u.name for u in group), " ".join(u.text for u in group), pcm, share, tuple(spans))
+    parts += silence(length - end)
+    share = sum(map(len, group)) / length
+    return Item("+".join(u.name for u in group), " ".join(u.text for u in group), tuple(parts), share, tuple(spans))
 
 
 def stratify(items: Sequence[Item], rng: random.Random) -> Iterator[Item]:
     """A shuffled order in which any short run has short and long items in their true proportion."""
-    by_length = sorted(items, key=lambda item: len(item.pcm))
+    by_length = sorted(items, key=len)
     strata = [by_length[i * len(items) // STRATA : (i + 1) * len(items) // STRATA] for i in range(STRATA)]
     for stratum in strata:
         rng.shuffle(stratum)

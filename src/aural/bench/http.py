@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import httptools
 
+from aural.bench.sounds import Body
 from aural.errors import BenchError
 
 READ_BYTES = 1 << 16
@@ -27,9 +28,14 @@ class Ask:
     """A request, ready to be sent. `target` is path and query."""
 
     target: str
-    body: bytes
+    body: Body = ()
     content_type: str = "application/octet-stream"
     method: str = "POST"
+
+    @property
+    def size(self) -> int:
+        """Of the body, in bytes."""
+        return sum(map(len, self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +141,17 @@ class Connection:
         await self.open()
         assert self._streams is not None
         reader, writer = self._streams
+        size = ask.size
         head = (
             f"{ask.method} {ask.target or '/'} HTTP/1.1\r\n{self._head}"
-            f"Content-Type: {ask.content_type}\r\nContent-Length: {len(ask.body)}\r\n\r\n"
+            f"Content-Type: {ask.content_type}\r\nContent-Length: {size}\r\n\r\n"
         ).encode("latin-1")
-        writer.write(head)
-        writer.write(ask.body)  # not drained: an answer may come before the body is through, and must be read
+        # Not drained: an answer may come before the body is through, and must be read.
+        writer.writelines([head, *ask.body])
         status, body, keep = await self._read(reader)
         if not keep:
             self.close()
-        return Reply(status, body, len(head) + len(ask.body))
+        return Reply(status, body, len(head) + size)
 
     async def _read(self, reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
         """Status, body, and whether the connection may be used again."""

@@ -11,10 +11,10 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 from typing import Protocol as Contract
 
 from aural.bench.clips import Item
@@ -23,72 +23,51 @@ from aural.bench.protocols import Protocol, Wish
 from aural.bench.records import Answer, Asked, Done, Load
 from aural.bench.targets import Target
 from aural.bench.watch import PERIOD_S, Clock, Gauge, watching
-from aural.errors import BenchError
 
 MOST_IN_FLIGHT = 2_000
 """Arrivals beyond so many unanswered requests are not sent, but recorded as failures."""
 NOT_SENT = "not sent: too many in flight"
-PREPARED = 4
-"""Requests that lie ready beyond one per caller."""
+MOST_PREPARED = 10_000
+"""Requests that lie ready; what a cell needs beyond them is made while it runs."""
+TICK_S = 0.001
+"""What timers of event loops are precise to."""
 
 OnAnswer = Callable[[Answer], None]
+Sleep = Callable[[float], Awaitable[None]]
+
+
+async def sleep(seconds: float) -> None:
+    """Not longer than that, so ask again: the last millisecond goes by in turns of the event loop."""
+    await asyncio.sleep(max(0.0, seconds - TICK_S))
 
 
 class Feed(Contract):
     """Requests, ready to be sent, each with the number of its item."""
 
-    async def next(self) -> tuple[int, Ask]: ...
+    def next(self) -> tuple[int, Ask]: ...
 
 
 class Kitchen:
-    """Builds requests ahead, in a thread: the WAV and base64 of a minute take milliseconds, which no clock may see."""
+    """Makes requests before the clock starts. Each is small, for the audio in it is not copied."""
 
     def __init__(self, items: Iterator[Item], protocol: Protocol, wish: Wish, path: str, first: int = 0) -> None:
-        self._items = items
-        self._make = partial(protocol.ask, wish=wish, base_path=path)
-        self._ready: asyncio.Queue[tuple[int, Item, Ask] | BenchError]
-        self._cooking: asyncio.Task[None] | None = None
-        self._number = first
+        self._made = ((item.asked, protocol.ask(item, wish, path)) for item in items)
+        self._ready: deque[tuple[Asked, Ask]] = deque()
+        self._first = first
         self.served: list[Asked] = []
         """Every item that was handed out, in order, without its samples."""
 
-    async def start(self, callers: int) -> None:
-        self._ready = asyncio.Queue(callers + PREPARED)
-        self._stocked = asyncio.Event()
-        self._cooking = asyncio.create_task(self._cook())
-        await self._stocked.wait()
+    async def prepare(self, load: Load) -> None:
+        """Make what the load will need. Raises BenchError when the recordings do not suffice."""
+        await asyncio.to_thread(self._cook, min(load.warm_up + load.requests, MOST_PREPARED))
 
-    async def next(self) -> tuple[int, Ask]:
-        made = await self._ready.get()
-        if isinstance(made, BenchError):
-            raise made
-        number, item, ask = made
-        self.served.append(item.asked)
-        return number, ask
+    def _cook(self, count: int) -> None:
+        self._ready.extend(islice(self._made, count))
 
-    async def stop(self) -> None:
-        if self._cooking is not None:
-            self._cooking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._cooking
-
-    async def _cook(self) -> None:
-        try:
-            while True:
-                item, ask = await asyncio.to_thread(self._one)
-                await self._put((self._number, item, ask))
-                self._number += 1
-        except BenchError as error:
-            await self._put(error)
-
-    async def _put(self, made: tuple[int, Item, Ask] | BenchError) -> None:
-        if self._ready.full() or isinstance(made, BenchError):
-            self._stocked.set()
-        await self._ready.put(made)
-
-    def _one(self) -> tuple[Item, Ask]:
-        item = next(self._items)
-        return item, self._make(item)
+    def next(self) -> tuple[int, Ask]:
+        asked, ask = self._ready.popleft() if self._ready else next(self._made)
+        self.served.append(asked)
+        return self._first + len(self.served) - 1, ask
 
 
 @dataclass
@@ -100,6 +79,7 @@ class Driver:
     feed: Feed
     on_answer: OnAnswer
     clock: Clock = time.perf_counter
+    sleep: Sleep = sleep
     seed: int = 7
     period_s: float = PERIOD_S
     began: float = math.inf
@@ -131,7 +111,7 @@ class Driver:
             for _ in numbers:
                 if self.clock() >= until:
                     break
-                item, ask = await self.feed.next()
+                item, ask = self.feed.next()
                 await self._ask(item, ask, caller, gauge)
 
         async with asyncio.TaskGroup() as group:
@@ -143,14 +123,19 @@ class Driver:
         due = self.clock()
         async with asyncio.TaskGroup() as group:
             for number in range(load.requests):
-                item, ask = await self.feed.next()
+                item, ask = self.feed.next()
                 due += chance.expovariate(load.rate)
-                await asyncio.sleep(max(0.0, due - self.clock()))
+                await self._until(due)
                 if gauge.now >= MOST_IN_FLIGHT:
                     now = self.clock()
                     self.on_answer(Answer(item, number, now, now, error=NOT_SENT, due=due))
                 else:
                     group.create_task(self._ask(item, ask, number, gauge, due))
+
+    async def _until(self, due: float) -> None:
+        await asyncio.sleep(0)  # those who are late as well let others go on
+        while (left := due - self.clock()) > 0:
+            await self.sleep(left)
 
     async def _ask(self, item: int, ask: Ask, caller: int, gauge: Gauge, due: float | None = None) -> None:
         start = self.clock()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from uuid import uuid4
 import orjson
 
 from aural.bench.http import Ask, RequestFailed
+from aural.bench.sounds import Body, wav, wav_base64, wav_hex
 from aural.bench.targets import Target
 from aural.errors import BenchError
 
@@ -45,7 +45,7 @@ class Protocol:
 
     name: str
     path: str
-    body: Callable[[Item, Wish], tuple[bytes, str]]
+    body: Callable[[Item, Wish], tuple[Body, str]]
     """The body and its content type."""
     text: Callable[[Any], object]
     """The text in the parsed answer; raises KeyError, TypeError or IndexError where there is none."""
@@ -74,23 +74,24 @@ class Protocol:
         return Heard(text, float(seconds) if isinstance(seconds, int | float) else None)
 
 
-def _form(fields: Mapping[str, str], wav: bytes) -> tuple[bytes, str]:
+def _form(fields: Mapping[str, str], item: Item) -> tuple[Body, str]:
     """multipart/form-data with the audio as its file."""
     mark = f"aural-{uuid4().hex}"
     parts = [
-        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
         for name, value in fields.items()
+        if value
     ]
     head = (
-        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="speech.wav"\r\nContent-Type: audio/wav\r\n'
+        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="speech.wav"\r\n'
+        "Content-Type: audio/wav\r\n\r\n"
     )
-    body = b"".join([*parts, head.encode(), b"\r\n", wav, f"\r\n--{mark}--\r\n".encode()])
+    body = ("".join([*parts, head]).encode(), *wav(item.sounds), f"\r\n--{mark}--\r\n".encode())
     return body, f"multipart/form-data; boundary={mark}"
 
 
-def _openai(item: Item, wish: Wish) -> tuple[bytes, str]:
-    fields = {"model": wish.model or "whisper-1", "response_format": "json", "language": wish.language}
-    return _form({name: value for name, value in fields.items() if value}, item.wav)
+def _openai(item: Item, wish: Wish) -> tuple[Body, str]:
+    return _form({"model": wish.model or "whisper-1", "response_format": "json", "language": wish.language}, item)
 
 
 REGIONS = {"en": "en-US", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it-IT", "pt": "pt-BR", "zh": "zh-CN",
@@ -98,32 +99,40 @@ REGIONS = {"en": "en-US", "de": "de-DE", "es": "es-ES", "fr": "fr-FR", "it": "it
 """Riva names languages with their region."""
 
 
-def _riva(item: Item, wish: Wish) -> tuple[bytes, str]:
-    fields = {"model": wish.model, "language": REGIONS.get(wish.language, wish.language)}
-    return _form({name: value for name, value in fields.items() if value}, item.wav)
+def _riva(item: Item, wish: Wish) -> tuple[Body, str]:
+    return _form({"model": wish.model, "language": REGIONS.get(wish.language, wish.language)}, item)
 
 
-def _json(document: dict[str, Any]) -> tuple[bytes, str]:
-    return orjson.dumps(document), JSON
+def _raw(item: Item, wish: Wish) -> tuple[Body, str]:
+    return wav(item.sounds), "audio/wav"
+
+
+AUDIO = "<audio>"
+"""Where the audio belongs in a document."""
+
+
+def _json(document: dict[str, Any], audio: Body) -> tuple[Body, str]:
+    """The first `AUDIO` in the document replaced; `audio` is letters and digits that JSON need not escape."""
+    before, _, after = orjson.dumps(document).partition(AUDIO.encode())
+    return (before, *audio, after), JSON
 
 
 def _named(wish: Wish) -> dict[str, str]:
     return {"model": wish.model} if wish.model else {}
 
 
-def _whisper(item: Item, wish: Wish) -> tuple[bytes, str]:
-    return _json({"audio_input": item.wav.hex(), "language": wish.language, "task": "transcribe", **_named(wish)})
+def _whisper(item: Item, wish: Wish) -> tuple[Body, str]:
+    asked = {"audio_input": AUDIO, "language": wish.language, "task": "transcribe", **_named(wish)}
+    return _json(asked, wav_hex(item.sounds))
 
 
-def _voxtral(item: Item, wish: Wish) -> tuple[bytes, str]:
-    audio = {"data": base64.b64encode(item.wav).decode()}
-    asked = {"audio": audio, "language": wish.language, "temperature": 0.0}
-    return _json({"transcription": asked, **_named(wish)})
+def _voxtral(item: Item, wish: Wish) -> tuple[Body, str]:
+    asked = {"audio": {"data": AUDIO}, "language": wish.language, "temperature": 0.0}
+    return _json({"transcription": asked, **_named(wish)}, wav_base64(item.sounds))
 
 
-def _parakeet(item: Item, wish: Wish) -> tuple[bytes, str]:
-    audio = {"data": base64.b64encode(item.wav).decode()}
-    return _json({"audio": audio, "timestamps": False, **_named(wish)})
+def _parakeet(item: Item, wish: Wish) -> tuple[Body, str]:
+    return _json({"audio": {"data": AUDIO}, "timestamps": False, **_named(wish)}, wav_base64(item.sounds))
 
 
 def _usage(answer: Any) -> object:
@@ -135,9 +144,7 @@ PROTOCOLS = {
     for protocol in (
         Protocol("openai", TRANSCRIPTIONS, _openai, lambda answer: answer["text"], _usage),
         Protocol("riva-http", TRANSCRIPTIONS, _riva, lambda answer: answer["text"]),
-        Protocol(
-            "invocations-raw", INVOCATIONS, lambda item, _: (item.wav, "audio/wav"), lambda answer: answer["text"]
-        ),
+        Protocol("invocations-raw", INVOCATIONS, _raw, lambda answer: answer["text"]),
         Protocol("invocations-whisper", INVOCATIONS, _whisper, lambda answer: answer["text"]),
         Protocol("invocations-parakeet", INVOCATIONS, _parakeet, lambda answer: answer["text"]),
         Protocol(

@@ -211,14 +211,13 @@ class Runner:
         driver = Driver(target, protocol, kitchen, note, seed=self.plan.seed)
         done = Done(load, math.inf, math.inf, Watch(), interrupted=True)
         try:
-            await kitchen.start(load.callers)
+            await kitchen.prepare(load)
             done = await driver.run(load)
         finally:
             if done.interrupted:
                 done = Done(
                     load, min(driver.began, time.perf_counter()), time.perf_counter(), Watch(), interrupted=True
                 )
-            await kitchen.stop()
             items += kitchen.served
             kept.answers[load.name] = answers
             kept.done.append(done)

@@ -20,8 +20,9 @@ from typing import Literal
 import numpy as np
 
 from aural.bench import scoring
-from aural.bench.clips import RATE, Item, Pcm16
+from aural.bench.clips import Item
 from aural.bench.scoring import UNSPACED
+from aural.bench.sounds import RATE, Pcm16
 
 FRAME_S = 0.05
 SCREEN_S = 1 / 60
@@ -116,9 +117,10 @@ def align(item: Item, language: str = "en") -> list[Said]:
     which somebody speaks by their letters. No recogniser takes part, so none is favoured; the error is some 0.1 to
     0.3 s per word, the same for every endpoint that is measured."""
     said = []
+    pcm = item.pcm
     for number, (start, end, text) in enumerate(item.spans or ((0.0, item.duration_s, item.text),)):
         words = words_of(text, language)
-        voiced = start + _voiced(item.pcm[round(start * RATE) : round(end * RATE)])
+        voiced = start + _voiced(pcm[round(start * RATE) : round(end * RATE)])
         if not words or not len(voiced):
             continue
         letters = np.cumsum([0, *(len(word) for word in words)])

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from aural.bench import about, clips, records, scoring
-from aural.bench.clips import RATE, Item, Utterance
+from aural.bench.clips import Item, Utterance
 from aural.bench.records import Asked
+from aural.bench.sounds import RATE, Sound
 from aural.bench.stream import FRAME_S, Measures, Shown, align, measure, paced
 from aural.bench.watch import watching
 from aural.errors import AuralError, BenchError
@@ -137,7 +138,7 @@ def spoken(utterances: Sequence[Utterance], seconds: float, seed: int) -> Iterat
                 names.append(utterance.name)
                 at = end + round(chance.uniform(*PAUSES_S) * RATE)
         share = sum(end - start for start, end, _ in spans) / seconds
-        yield Item("+".join(names), " ".join(text for _, _, text in spans), pcm, share, tuple(spans))
+        yield Item("+".join(names), " ".join(text for _, _, text in spans), (Sound(pcm),), share, tuple(spans))
 
 
 class Screen:
@@ -179,7 +180,7 @@ async def run_stream(plan: StreamPlan, item: Item, number: int, step: int, delay
     error = ""
     try:
         async with (
-            asyncio.timeout(len(item.pcm) / RATE + GRACE_S),
+            asyncio.timeout(item.duration_s + GRACE_S),
             connect(plan.target, Wish(plan.model or None, plan.language), plan.api_key) as session,
         ):
             began = time.perf_counter()  # the closure above reads it anew: connecting is no part of the clock

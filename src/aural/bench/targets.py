@@ -114,9 +114,9 @@ class SageMakerTarget:
 
         try:
             answer = self._client.invoke_endpoint(
-                EndpointName=self._endpoint, ContentType=ask.content_type, Body=ask.body
+                EndpointName=self._endpoint, ContentType=ask.content_type, Body=b"".join(ask.body)
             )
-            return Reply(200, answer["Body"].read(), len(ask.body))
+            return Reply(200, answer["Body"].read(), ask.size)
         except ReadTimeoutError as error:
             raise RequestFailed("timeout", str(error)[:DETAIL_CHARS]) from error
         except ClientError as error:
