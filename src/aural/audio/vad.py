@@ -24,8 +24,8 @@ _BLOCK_FRAMES: Final = 256
 _RUN_FRAMES: Final = 32
 """Frames to a run of the model: enough to spread its fixed cost. Between two of them it may forget."""
 _QUIET_FRAMES: Final = 16
-"""After half a second in which nobody spoke the model forgets what it heard: what one speaker left in its memory now and
-then keeps it from hearing the next one for seconds (docs/captions.md)."""
+"""After half a second in which nobody spoke the model forgets what it heard: what one speaker left in its memory now
+and then keeps it from hearing the next one for seconds (docs/captions.md)."""
 _QUIET_LEVEL: Final = 10.0 ** (-50 / 20)
 _QUIET_PROBABILITY: Final = 0.1
 """Quiet is below both, in every frame: in noise and music a memory is what tells them from speech."""
