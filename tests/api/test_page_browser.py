@@ -114,6 +114,54 @@ def test_a_file_is_played_and_heard_to_its_end(whisper: Server, clip: Path) -> N
     run(scenario)
 
 
+def test_a_lost_connection_is_opened_again_and_the_text_stays(whisper: Server, clip: Path) -> None:
+    keep = """window.sockets = []; window.alerts = [];
+    const place = document.getElementById('alert');
+    new MutationObserver(() => alerts.push(place.textContent)).observe(place, {childList: true});
+    window.WebSocket = class extends WebSocket { constructor(...given) { super(...given); sockets.push(this); } }"""
+
+    async def scenario() -> None:
+        async with page(whisper, *MICROPHONE, f"--use-file-for-fake-audio-capture={clip}") as tab:
+            await tab.until("document.getElementById('model').value === 'whisper-tiny.en'", PATIENCE_S)
+            await tab.run(WATCH)
+            await tab.run(keep)
+            await tab.press(" ", "Space")
+            await tab.until("document.querySelector('.utterance.final .committed')?.textContent", PATIENCE_S)
+            before = await tab.run(COMMITTED)
+            await tab.run("sockets[0].close()")
+            await tab.until(
+                "states.includes('reconnecting') && alerts.some((said) => said.includes('lost'))", PATIENCE_S
+            )
+            await tab.until("document.querySelectorAll('.utterance.final').length > 1", PATIENCE_S)
+            assert (await tab.run(COMMITTED)).startswith(before)
+            assert await tab.run("document.getElementById('alert').textContent") == ""
+            assert await tab.run("sockets.length") == 2
+            await tab.press(" ", "Space")
+            await tab.until(IS_OVER, PATIENCE_S)
+
+    run(scenario)
+
+
+def test_stopping_without_a_connection_ends_at_once(fake: Server) -> None:
+    no_more = """window.sockets = [];
+    window.WebSocket = class extends WebSocket { constructor(...given) { super(...given); sockets.push(this);
+      if (sockets.length > 1) this.close(); } }"""
+
+    async def scenario() -> None:
+        async with open_tab(fake.url + "/", *MICROPHONE) as tab:
+            await tab.until("document.getElementById('model').value", PATIENCE_S)
+            await tab.run(no_more)
+            await tab.press(" ", "Space")
+            await tab.until("document.body.dataset.state === 'listening'", PATIENCE_S)
+            await tab.run("sockets[0].close()")
+            await tab.until("sockets.length > 2", PATIENCE_S)
+            assert await tab.run("document.body.dataset.state") == "reconnecting"
+            await tab.press(" ", "Space")
+            await tab.until(IS_IDLE, PATIENCE_S)
+
+    run(scenario)
+
+
 def test_a_file_that_is_no_sound_is_told(fake: Server, tmp_path: Path) -> None:
     (tmp_path / "noise.wav").write_bytes(b"nothing of the kind")
 

@@ -13,9 +13,10 @@ const [DRAFTS, WORDS, DETAILS] = ["aural.drafts", "aural.words", "aural.details"
 const LEVEL_GAIN = 1.6;
 const SMOOTHING = 0.3;
 const RETRY_MS = 2_000;
+const REOPEN_AFTER_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000]; // then it is given up
 
 const $ = (id) => document.getElementById(id);
-const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null, isSlow: false };
+const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null, isSlow: false, isKnown: false, failures: 0, reopening: null };
 const captions = new Captions({ list: $("utterances"), scroller: $("transcript"), spoken: $("spoken") });
 
 // --- state ---------------------------------------------------------------------------------------------------------
@@ -48,20 +49,13 @@ async function start(openSource) {
   if (state() !== "idle") return;
   complain(null);
   setState("starting");
-  captions.beginSession();
   page.lag = {};
   page.shown = new Lag();
   page.heard = $("language").value;
+  page.isKnown = false;
+  page.failures = 0;
   try {
-    page.session = new Session({
-      key: sessionStorage.getItem(KEY),
-      model: $("model").value,
-      language: $("language").value,
-      include: [...extras(), ...insights.include()],
-      onEvent,
-      onClose,
-      onSlow,
-    });
+    open();
     page.source = await openSource(onFrame);
     page.wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
     if (state() === "starting") setState("listening");
@@ -69,6 +63,32 @@ async function start(openSource) {
     complain(error);
     await stop();
   }
+}
+
+/** A session; `waiting` is what was said since the one before was lost. */
+function open(waiting) {
+  captions.beginSession();
+  page.session = new Session({
+    key: sessionStorage.getItem(KEY),
+    model: $("model").value,
+    language: $("language").value,
+    include: [...extras(), ...insights.include()],
+    waiting,
+    onEvent,
+    onClose,
+    onSlow,
+  });
+}
+
+/** Try again after a while, ever longer, with what is said meanwhile. */
+function reopen() {
+  complain({ name: "lost" });
+  setState("reconnecting");
+  const delayMs = REOPEN_AFTER_MS[page.failures++] * (0.5 + Math.random() / 2);
+  page.reopening = setTimeout(() => {
+    page.reopening = null;
+    open(page.session.waiting);
+  }, delayMs);
 }
 
 /** Words have times where the model gives them. */
@@ -82,7 +102,10 @@ async function stop() {
   const { source, session } = page;
   page.source = null;
   await source?.stop();
-  await session?.finish();
+  if (page.reopening === null) return session?.finish();
+  clearTimeout(page.reopening);
+  page.reopening = null;
+  rest();
 }
 
 function onFrame({ pcm, peak }) {
@@ -91,8 +114,13 @@ function onFrame({ pcm, peak }) {
 }
 
 function onClose(error) {
-  if (error) complain(error);
   captions.endSession(page.session.clock.sentMs);
+  if (error?.isLost && page.isKnown && page.source && page.failures < REOPEN_AFTER_MS.length) return reopen();
+  if (error) complain(error);
+  rest();
+}
+
+function rest() {
   page.session = null;
   page.source?.stop();
   page.source = null;
@@ -108,6 +136,13 @@ function onSlow(isSlow) {
 
 function onEvent(event) {
   switch (event.type) {
+    case "session.updated":
+      page.isKnown = true;
+      page.failures = 0;
+      if (state() !== "reconnecting") break;
+      complain(null);
+      setState("listening");
+      break;
     case "input_audio_buffer.speech_started":
       captions.started(event.item_id, event.audio_start_ms);
       if (state() === "listening") setState("speaking");

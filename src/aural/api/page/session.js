@@ -5,14 +5,16 @@ import { RATE } from "./audio.js";
 const SLOW_BYTES = 5 * RATE * 2 * (4 / 3); // five seconds of audio as base64 that the network has not taken yet
 const REMEMBERED_FRAMES = 2_400; // two minutes of 50 ms
 const FINISH_WITHIN_MS = 15_000;
+const KEPT_FRAMES = 1_200; // a minute of what is said while there is no connection
+const LOST_CODES = new Set([1001, 1005, 1006, 1012, 1013]); // the network, or a server that goes away or is full
 
 export class Session {
   /** Opens at once. `onEvent(event)` gets every event of the server, `onClose(error|null)` is called once. */
-  constructor({ key, model, language, include, onEvent, onClose, onSlow }) {
+  constructor({ key, model, language, include, waiting = [], onEvent, onClose, onSlow }) {
     this.handlers = { onEvent, onClose, onSlow };
     this.wish = { model, language, include };
     this.clock = new Clock();
-    this.waiting = []; // frames from before the session was configured
+    this.waiting = waiting; // frames from before the session was configured, or from after it was lost: {pcm, at}
     this.state = "opening";
     const url = new URL("v1/realtime?intent=transcription", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
@@ -24,12 +26,19 @@ export class Session {
 
   /** PCM16 at 16 kHz, mono. */
   append(pcm) {
-    this.clock.note(pcm.length);
-    if (this.state === "opening") this.waiting.push(pcm);
-    else if (this.socket.readyState === WebSocket.OPEN) {
-      this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+    const frame = { pcm, at: performance.now() };
+    if (this.state === "opening" || this.state === "closed") {
+      this.waiting.push(frame);
+      if (this.waiting.length > KEPT_FRAMES) this.waiting.shift();
+    } else if (this.socket.readyState === WebSocket.OPEN) {
+      this.transmit(frame);
       this.handlers.onSlow(this.socket.bufferedAmount > SLOW_BYTES);
     }
+  }
+
+  transmit({ pcm, at }) {
+    this.clock.note(pcm.length, at);
+    this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
   }
 
   /** Ask for what is still unsaid, wait for the last words, close. */
@@ -82,18 +91,19 @@ export class Session {
   begin() {
     if (this.state !== "opening") return;
     this.state = "open";
-    for (const pcm of this.waiting.splice(0)) this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+    for (const frame of this.waiting.splice(0)) this.transmit(frame);
     if (this.finishWhenOpen) this.sayFinished();
   }
 
   end({ code, reason }) {
-    const wasAsked = this.state === "finishing" && code === 1000;
+    const wasFinishing = this.state === "finishing";
     this.state = "closed";
     let error = this.failure ?? null;
-    if (!error && !wasAsked) {
+    if (!error && !(wasFinishing && code === 1000)) {
       error = new Error(code === 1006 && !this.clock.sentSamples ? "unreachable" : "closed");
       error.detail = reason || (code === 1006 ? "" : String(code));
     }
+    if (error) error.isLost = LOST_CODES.has(code) && !wasFinishing;
     this.resolveDone();
     this.handlers.onClose(error);
   }
@@ -106,9 +116,10 @@ class Clock {
     this.frames = [];
   }
 
-  note(samples) {
+  /** `at` is when the last of them was captured. */
+  note(samples, at) {
     this.sentSamples += samples;
-    this.frames.push({ endMs: (this.sentSamples * 1000) / RATE, at: performance.now() });
+    this.frames.push({ endMs: (this.sentSamples * 1000) / RATE, at });
     if (this.frames.length > REMEMBERED_FRAMES) this.frames.shift();
   }
 

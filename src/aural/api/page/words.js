@@ -25,6 +25,7 @@ const TEXTS = {
     listening: "Listening",
     speaking: "Hearing speech",
     finishing: "Finishing…",
+    reconnecting: "Reconnecting…",
     other: "中文",
     errors: {
       NotAllowedError: "The browser did not let this page use the microphone.",
@@ -34,6 +35,7 @@ const TEXTS = {
       EncodingError: "The browser cannot decode this file.",
       unreachable: "The server cannot be reached.",
       closed: "The server closed the connection",
+      lost: "The connection was lost. What you say in the meantime is kept for a minute.",
       slow: "The network is slower than speech; captions will be late.",
       failed: "This sentence could not be heard",
     },
@@ -62,6 +64,7 @@ const TEXTS = {
     listening: "正在聆听",
     speaking: "听到说话",
     finishing: "正在收尾…",
+    reconnecting: "正在重新连接…",
     other: "English",
     errors: {
       NotAllowedError: "浏览器不允许此页面使用麦克风。",
@@ -71,6 +74,7 @@ const TEXTS = {
       EncodingError: "浏览器无法解码此文件。",
       unreachable: "无法连接服务器。",
       closed: "服务器关闭了连接",
+      lost: "连接已断开。这段时间说的话会保留一分钟。",
       slow: "网络慢于语速，字幕会延迟。",
       failed: "这一句没能听清",
     },
