@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -127,28 +126,29 @@ def test_a_batch_changes_nothing(folders, audios, kind):
         assert one.ends.tolist() == alone.ends.tolist()
 
 
-def spoken(script: dict[tuple[int, int], tuple[int, int]]) -> Callable:
-    """A step that says by (frame, tokens so far) which token comes and how long it lasts; else a blank of 1."""
+def spoken(script: dict[tuple[int, int], tuple[int, int]], most: int = 10) -> Network:
+    """One that says by (frame, tokens so far) which token comes and how long it lasts; else a blank of 1."""
 
-    def step(frames, tokens, state):
-        counts = state[0][0, :, 0]
-        logits = np.full((len(tokens), frames.shape[2], 4 + 5), -9.0, np.float32)
-        for lane, place in product(range(len(tokens)), range(frames.shape[2])):
-            token, duration = script.get((int(frames[lane, 0, place]), int(counts[lane])), (3, 1))
-            logits[lane, place, [token, 4 + duration]] = 0
-        return logits, (state[0] + 1, state[1])
+    def predict(tokens, state):
+        return state[0][0], (state[0] + 1, state[1])
 
-    return step
+    def join(frames, counts):
+        logits = np.full((len(frames), 4 + 5), -9.0, np.float32)
+        for lane, place in enumerate(zip(frames[:, 0].astype(int), counts[:, 0].astype(int), strict=True)):
+            token, duration = script.get(place, (3, 1))
+            logits[lane, [token, 4 + duration]] = 0
+        return logits
+
+    start = lambda count: (np.zeros((1, count, 1), np.float32),) * 2  # noqa: E731
+    return Network(predict, join, start, vocabulary=4, blank=3, max_tokens_per_frame=most)
 
 
 def scripted(script: dict[tuple[int, int], tuple[int, int]], length: int, most: int = 10) -> list[tuple[int, int]]:
     """Tokens and frames that are decoded: the same alone, beside one that ends sooner, and beside many."""
-    states = lambda count: (np.zeros((1, count, 1), np.float32),) * 2  # noqa: E731
-    network = Network(spoken(script), states, vocabulary=4, blank=3, max_tokens_per_frame=most)
     heard = []
     for lengths in ([length], [length, 1], [1, length, length], [length] * 40):
         encoded = np.arange(length, dtype=np.float32)[None, :, None].repeat(len(lengths), axis=0)
-        one = decode_transducer(network, encoded, np.array(lengths))[lengths.index(length)]
+        one = decode_transducer(spoken(script, most), encoded, np.array(lengths))[lengths.index(length)]
         heard.append(list(zip(one.tokens.tolist(), one.starts.tolist(), strict=True)))
     assert heard[1:] == heard[:-1]
     return heard[0]
@@ -181,8 +181,7 @@ def test_a_duration_beyond_the_end_is_the_end():
 
 
 def test_nothing_to_decode():
-    network = Network(spoken({}), lambda count: (np.zeros((1, count, 1), np.float32),) * 2, 4, 3)
-    [one] = decode_transducer(network, np.zeros((1, 4, 1), np.float32), np.array([0]))
+    [one] = decode_transducer(spoken({}), np.zeros((1, 4, 1), np.float32), np.array([0]))
     assert len(one.tokens) == len(one.starts) == 0
     [one] = decode_ctc(np.zeros((1, 4, 4), np.float32), np.array([0]), 3)
     assert len(one.tokens) == 0
@@ -313,6 +312,7 @@ def test_a_gpu_that_is_not_there(folders, compute_type, provider, monkeypatch, t
         ("config.json", "{", "expected a JSON object"),
         ("config.json", '{"features_size": "many"}', "expected a JSON object"),
         ("encoder-model.onnx", "no model", "could not be loaded"),
+        ("decoder_joint-model.onnx", "no model", "expected an ONNX graph"),
     ],
 )
 def test_broken_files_are_named(tmp_path, name, content, message):

@@ -19,6 +19,7 @@ from aural.engines.parakeet_decoder import (
     decode_transducer,
 )
 from aural.engines.parakeet_files import TENSORRT, Config
+from aural.engines.parakeet_graph import Graph
 from aural.engines.weights import cache_folder
 from aural.errors import LoadFailed
 
@@ -26,6 +27,7 @@ _NUMPY_TYPES: Final = {
     **{"tensor(float)": np.float32, "tensor(float16)": np.float16},
     **{"tensor(int32)": np.int32, "tensor(int64)": np.int64},
 }
+_STATES_BEFORE, _STATES_AFTER = ("input_states_1", "input_states_2"), ("output_states_1", "output_states_2")
 _TENSORRT_SHAPES: Final = {"min": (1, 8), "opt": (8, 1000), "max": (32, 3000)}
 """Clips and feature frames that TensorRT prepares its engine for."""
 
@@ -47,12 +49,17 @@ class CtcModel:
 
 
 class TransducerModel:
-    """An encoder, and a prediction and joint network in one file."""
+    """An encoder, and a prediction and joint network, which come in one file and run apart."""
 
     def __init__(self, spec: ModelSpec, files: dict[str, Path], config: Config, vocabulary: int, blank: int) -> None:
         self._encoder = _Session(spec, files["encoder"], config.bands)
-        self._joint = _Session(spec, files["decoder_joint"])
-        self.network = Network(self._step, self._start, vocabulary, blank, config.max_tokens_per_frame)
+        graph = Graph(files["decoder_joint"])
+        self._border = graph.border("encoder_outputs")
+        folder = files["decoder_joint"].parent
+        self._prediction = _Session(spec, folder, part=graph.part([self._border, *_STATES_AFTER]))
+        border = {self._border: self._prediction.output_type(self._border)}
+        self._joint = _Session(spec, folder, part=graph.part(["outputs"], border))
+        self.network = Network(self._predict, self._join, self._start, vocabulary, blank, config.max_tokens_per_frame)
 
     def encode(self, features: Floats, lengths: Ints) -> tuple[Floats, Ints]:
         outputs, counts = self._encoder.run(
@@ -64,30 +71,34 @@ class TransducerModel:
         return decode_transducer(self.network, encoded, lengths)
 
     def _start(self, count: int) -> State:
-        first, second = (self._joint.shape(f"input_states_{i}") for i in (1, 2))
+        first, second = (self._prediction.shape(name) for name in _STATES_BEFORE)
         return (np.zeros((first[0], count, first[2]), np.float32), np.zeros((second[0], count, second[2]), np.float32))
 
-    def _step(self, frames: Floats, tokens: Ints, state: State) -> tuple[Floats, State]:
-        inputs = {
-            "encoder_outputs": frames,
-            "targets": tokens[:, None],
-            "target_length": np.ones(len(tokens), np.int32),
-            "input_states_1": state[0],
-            "input_states_2": state[1],
-        }
-        logits, first, second = self._joint.run(["outputs", "output_states_1", "output_states_2"], inputs)
-        return logits[:, :, 0], (first, second)
+    def _predict(self, tokens: Ints, state: State) -> tuple[Floats, State]:
+        inputs = {"targets": tokens[:, None], "target_length": np.ones(len(tokens), np.int32)}
+        inputs |= dict(zip(_STATES_BEFORE, state, strict=True))
+        predicted, first, second = self._prediction.run([self._border, *_STATES_AFTER], inputs)
+        return predicted, (first, second)
+
+    def _join(self, frames: Floats, predicted: Floats) -> Floats:
+        [logits] = self._joint.run(["outputs"], {"encoder_outputs": frames[:, :, None], self._border: predicted})
+        scores: Floats = logits[:, 0, 0]
+        return scores
 
 
 class _Session:
-    """An ONNX Runtime session that takes arrays in whatever type its file wants and gives float32."""
+    """An ONNX Runtime session that takes arrays in whatever type its file wants and gives float32. With `part` of a
+    file, `path` is the folder that its external data would be in."""
 
-    def __init__(self, spec: ModelSpec, path: Path, bands: int = 0) -> None:
+    def __init__(self, spec: ModelSpec, path: Path, bands: int = 0, part: bytes = b"") -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=_providers(spec, bands))
+        if part:  # no convolutions to lay out; ONNX Runtime 1.32 has crashed trying that with float16 on a CPU
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
+        self._session = onnxruntime.InferenceSession(part or str(path), options, providers=_providers(spec, bands))
         if spec.device != "cpu" and self._session.get_providers()[0] == "CPUExecutionProvider":
             raise LoadFailed(f"expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
         self._inputs = {one.name: one for one in self._session.get_inputs()}
@@ -98,10 +109,14 @@ class _Session:
         shape: list[Any] = self._inputs[name].shape
         return shape
 
+    def output_type(self, name: str) -> str:
+        """As ONNX Runtime calls it."""
+        return next(str(one.type) for one in self._session.get_outputs() if one.name == name)
+
     def run(self, outputs: list[str], inputs: dict[str, Any]) -> list[Any]:
-        types = self._types
+        """Inputs that the file does not ask for are left out."""
         got: list[Any] = self._session.run(
-            outputs, {name: value.astype(types[name], copy=False) for name, value in inputs.items()}
+            outputs, {name: inputs[name].astype(kind, copy=False) for name, kind in self._types.items()}
         )
         return [_full(one) for one in got] if self._is_half else got
 
