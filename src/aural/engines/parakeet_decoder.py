@@ -86,11 +86,13 @@ def decode_transducer(network: Network, encoded: Floats, lengths: Ints) -> list[
     time, emitted, last = np.zeros(count, np.int64), np.zeros(count, np.int64), np.full(count, network.blank)
     lanes = _Lanes(rows, lengths[rows], time, emitted, last, network.start(count))
     log: list[_Found] = []
-    while len(lanes.rows):
+    while len(lanes.rows) > 1:
         log += _turn(network, encoded, lanes)
         alive = lanes.time < lanes.ends
         if not alive.all():
             lanes.keep(alive)
+    if len(lanes.rows):
+        log.append(_alone(network, encoded, lanes))
     return _by_utterance(log, len(encoded))
 
 
@@ -131,6 +133,28 @@ def _take(network: Network, lanes: _Lanes, lane: Ints, tokens: Ints, jumps: Ints
     lanes.time[lane] += moves
     lanes.last[lane] = tokens
     return found
+
+
+def _alone(network: Network, encoded: Floats, lanes: _Lanes) -> _Found:
+    """All further turns of the only lane, in plain numbers: arrays of one would cost more than a small network."""
+    row, end, time, emitted = (int(one[0]) for one in (lanes.rows, lanes.ends, lanes.time, lanes.emitted))
+    found: list[tuple[int, int, int]] = []
+    logprobs: list[Floats] = []
+    predicted, state = network.predict(lanes.last, lanes.state)
+    while time < end:
+        logits = network.join(encoded[row, time : time + 1], predicted)
+        scores, durations = logits[:, : network.vocabulary], logits[0, network.vocabulary :]
+        token, jump = int(scores[0].argmax()), int(durations.argmax()) if len(durations) else 0
+        emitted = 0 if token == network.blank else emitted + 1
+        if emitted:
+            found.append((token, time, jump))
+            logprobs.append(_logprobs(scores))
+        if jump or emitted in (0, network.max_tokens_per_frame):
+            time, emitted = time + max(jump, 1), 0
+        if token != network.blank and time < end:
+            predicted, state = network.predict(np.array([token]), state)
+    tokens, times, jumps = np.array(found, np.int64).reshape(-1, 3).T
+    return _Found(np.full(len(found), row), tokens, times, jumps, np.concatenate([*logprobs, _nothing()[3]]))
 
 
 def _logprobs(scores: Floats) -> Floats:
