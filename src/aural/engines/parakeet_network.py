@@ -28,6 +28,9 @@ _NUMPY_TYPES: Final = {
     **{"tensor(int32)": np.int32, "tensor(int64)": np.int64},
 }
 _STATES_BEFORE, _STATES_AFTER = ("input_states_1", "input_states_2"), ("output_states_1", "output_states_2")
+_NO_SPINNING: Final = {"intra_op.allow_spinning": "0"}
+_TRANSPOSED: Final = ["MatmulTransposeFusion"]
+"""With it frames of several utterances are multiplied one by one."""
 _TENSORRT_SHAPES: Final = {"min": (1, 8), "opt": (8, 1000), "max": (32, 3000)}
 """Clips and feature frames that TensorRT prepares its engine for."""
 
@@ -94,11 +97,14 @@ class _Session:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = spec.threads
         options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for key, value in (_part_entries(path) if part else _NO_SPINNING).items():
+            options.add_session_config_entry(f"session.{key}", value)
+        unwanted = _TRANSPOSED if part else []
         if part:  # no convolutions to lay out; ONNX Runtime 1.32 has crashed trying that with float16 on a CPU
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path))
-        self._session = onnxruntime.InferenceSession(part or str(path), options, providers=_providers(spec, bands))
+        self._session = onnxruntime.InferenceSession(
+            part or str(path), options, providers=_providers(spec, bands), disabled_optimizers=unwanted
+        )
         if spec.device != "cpu" and self._session.get_providers()[0] == "CPUExecutionProvider":
             raise LoadFailed(f"expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
         self._inputs = {one.name: one for one in self._session.get_inputs()}
@@ -119,6 +125,16 @@ class _Session:
             outputs, {name: inputs[name].astype(kind, copy=False) for name, kind in self._types.items()}
         )
         return [_full(one) for one in got] if self._is_half else got
+
+
+def _part_entries(folder: Path) -> dict[str, str]:
+    """A part is over in less time than a thread takes to wake up for each of its pieces, so threads wait for the next
+    one awake, but not for long and never between runs."""
+    return {
+        "intra_op.spin_duration_us": "100",
+        "force_spinning_stop": "1",
+        "model_external_initializers_file_folder_path": str(folder),
+    }
 
 
 def _full(array: Any) -> Any:
