@@ -130,7 +130,7 @@ def spoken(script: dict[tuple[int, int], tuple[int, int]], most: int = 10) -> Ne
     """One that says by (frame, tokens so far) which token comes and how long it lasts; else a blank of 1."""
 
     def predict(tokens, state):
-        return state[0][0], (state[0] + 1, state[1])
+        return state[0][0].copy(), (state[0] + 1, state[1] + 1)
 
     def join(frames, counts):
         logits = np.full((len(frames), 4 + 5), -9.0, np.float32)

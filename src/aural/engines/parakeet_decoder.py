@@ -1,10 +1,10 @@
 """Greedy decoding of NeMo's CTC, RNN-T and TDT models: all utterances of a batch together.
 
 A transducer is decoded by label-looping (Xu et al. 2024, "Label-Looping: Highly Efficient Decoding for Transducers",
-arXiv 2406.06220): one turn of the loop asks the prediction network once, then brings every utterance to its next token,
-wherever in its own time that is. On the way only the small joint network runs, and only for those that have not got
-there; utterances that reached their end leave the batch. TDT is Xu et al. 2023, "Efficient Sequence Transduction by
-Jointly Predicting Tokens and Durations", arXiv 2304.06795.
+arXiv 2406.06220): one turn of the loop brings utterances to their next token, wherever in their own time that is, then
+asks the prediction network about all that got there. On the way only the small joint network runs, and only for those
+still searching; utterances that reached their end leave the batch. TDT is Xu et al. 2023, "Efficient Sequence
+Transduction by Jointly Predicting Tokens and Durations", arXiv 2304.06795.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 State = tuple[Floats, Floats]
 """Both states of the prediction network's LSTM, shape (layers, utterances, units)."""
+
+PATIENCE = 4
+"""A turn is over when one lane in so many is still searching: it goes on in the next, and nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,43 +74,65 @@ class _Lanes:
     emitted: Ints
     """Tokens since time last moved."""
     last: Ints
+    is_new: NDArray[np.bool_]
+    """Whether the prediction network has not been asked about the last token yet."""
+    predicted: Floats
     state: State
 
     def keep(self, alive: NDArray[np.bool_]) -> None:
         self.rows, self.ends, self.time = self.rows[alive], self.ends[alive], self.time[alive]
-        self.emitted, self.last = self.emitted[alive], self.last[alive]
-        self.state = (self.state[0][:, alive], self.state[1][:, alive])
+        self.emitted, self.last, self.is_new = self.emitted[alive], self.last[alive], self.is_new[alive]
+        self.predicted, self.state = self.predicted[alive], (self.state[0][:, alive], self.state[1][:, alive])
+
+    def predict(self, network: Network) -> None:
+        """Tell the prediction network of new tokens."""
+        new = np.flatnonzero(self.is_new)
+        if len(new):
+            first, second = self.state
+            self.predicted[new], (first[:, new], second[:, new]) = network.predict(
+                self.last[new], (first[:, new], second[:, new])
+            )
+            self.is_new[:] = False
 
 
 def decode_transducer(network: Network, encoded: Floats, lengths: Ints) -> list[Hypothesis]:
     """One hypothesis per utterance of `encoded`, shape (utterances, frames, dim), of which `lengths` frames count."""
-    rows = np.flatnonzero(lengths > 0)
-    count = len(rows)
-    time, emitted, last = np.zeros(count, np.int64), np.zeros(count, np.int64), np.full(count, network.blank)
-    lanes = _Lanes(rows, lengths[rows], time, emitted, last, network.start(count))
+    lanes = _lanes(network, lengths)
     log: list[_Found] = []
     while len(lanes.rows) > 1:
         log += _turn(network, encoded, lanes)
         alive = lanes.time < lanes.ends
         if not alive.all():
             lanes.keep(alive)
+        lanes.predict(network)
     if len(lanes.rows):
         log.append(_alone(network, encoded, lanes))
     return _by_utterance(log, len(encoded))
 
 
+def _lanes(network: Network, lengths: Ints) -> _Lanes:
+    """All utterances at their beginning, but for empty ones."""
+    rows = np.flatnonzero(lengths > 0)
+    count = len(rows)
+    last = np.full(count, network.blank)
+    start = network.start(count)
+    predicted, state = network.predict(last, start) if count else (np.zeros((0, 0), np.float32), start)
+    time, emitted, is_new = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count, bool)
+    return _Lanes(rows, lengths[rows], time, emitted, last, is_new, predicted, state)
+
+
 def _turn(network: Network, encoded: Floats, lanes: _Lanes) -> Iterator[_Found]:
-    """Bring every lane to its next token or to its end; yields what some of them found, frame by frame."""
-    predicted, lanes.state = network.predict(lanes.last, lanes.state)
-    lane = np.arange(len(lanes.rows))
-    while len(lane):
-        logits = network.join(encoded[lanes.rows[lane], lanes.time[lane]], predicted)
+    """Bring most lanes to their next token or to their end; yields what some of them found, frame by frame."""
+    count = len(lanes.rows)
+    lane = np.arange(count)
+    while len(lane) * PATIENCE > count:
+        logits = network.join(encoded[lanes.rows[lane], lanes.time[lane]], lanes.predicted[lane])
         tokens = logits[:, : network.vocabulary].argmax(axis=1)
         jumps = _jumps(logits[:, network.vocabulary :])
         blank = tokens == network.blank
         if not blank.all():
             yield _take(network, lanes, lane[~blank], tokens[~blank], jumps[~blank], logits[~blank])
-        lane, predicted = _skip(lanes, lane[blank], jumps[blank], predicted[blank])
+        lane = _skip(lanes, lane[blank], jumps[blank])
 
 
 def _jumps(durations: Floats) -> Ints:
@@ -115,12 +140,11 @@ def _jumps(durations: Floats) -> Ints:
     return durations.argmax(axis=1) if durations.shape[1] else np.zeros(len(durations), np.int64)
 
 
-def _skip(lanes: _Lanes, lane: Ints, jumps: Ints, predicted: Floats) -> tuple[Ints, Floats]:
+def _skip(lanes: _Lanes, lane: Ints, jumps: Ints) -> Ints:
     """Lanes at a blank go as far as its duration says, and one frame at least; returns those not at their end."""
     lanes.time[lane] += np.maximum(jumps, 1)
     lanes.emitted[lane] = 0
-    inside = lanes.time[lane] < lanes.ends[lane]
-    return lane[inside], predicted[inside]
+    return lane[lanes.time[lane] < lanes.ends[lane]]
 
 
 def _take(network: Network, lanes: _Lanes, lane: Ints, tokens: Ints, jumps: Ints, logits: Floats) -> _Found:
@@ -131,7 +155,7 @@ def _take(network: Network, lanes: _Lanes, lane: Ints, tokens: Ints, jumps: Ints
     moves = jumps + stuck
     lanes.emitted[lane[moves > 0]] = 0
     lanes.time[lane] += moves
-    lanes.last[lane] = tokens
+    lanes.last[lane], lanes.is_new[lane] = tokens, True
     return found
 
 
@@ -140,7 +164,7 @@ def _alone(network: Network, encoded: Floats, lanes: _Lanes) -> _Found:
     row, end, time, emitted = (int(one[0]) for one in (lanes.rows, lanes.ends, lanes.time, lanes.emitted))
     found: list[tuple[int, int, int]] = []
     logprobs: list[Floats] = []
-    predicted, state = network.predict(lanes.last, lanes.state)
+    predicted, state = lanes.predicted, lanes.state
     while time < end:
         logits = network.join(encoded[row, time : time + 1], predicted)
         scores, durations = logits[:, : network.vocabulary], logits[0, network.vocabulary :]
