@@ -78,7 +78,7 @@ def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
 
 def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:
     """Weights that are not here are downloaded. Raises SettingsError, LoadFailed."""
-    folder = card.fetch()
+    folder = fetched(asked, card)
     limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
     if card.family == VLLM_FAMILY:
         foreign = vllm_specs(asked, card, folder)
@@ -89,6 +89,12 @@ def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Met
     policy = Policy(most, most * LONGEST_CLIP_SAMPLES, asked.batch_window_ms / 1000)
     need_bytes = _weights_bytes(asked, card, folder) * BYTES_PER_WEIGHT_BYTE * len(specs)
     return Prepared(Transcriber(Scheduler(specs, policy, limits, metrics), metrics), need_bytes)
+
+
+def fetched(asked: ModelSettings, card: Card) -> Path | None:
+    """The folder of the weights for the compute type and device asked for. Raises SettingsError, LoadFailed."""
+    device = place(this_machine(), 0, device=asked.device)[0].device if card.family == "parakeet" else "cpu"
+    return card.fetch(asked.compute_type, device)
 
 
 def model_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[ModelSpec]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from aural.assembly import VLLM_FAMILY, model_specs, vllm_specs
+from aural.assembly import VLLM_FAMILY, fetched, model_specs, vllm_specs
 from aural.engines.catalog import DEFAULT_MODEL, Card, find, known, weights
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
@@ -108,7 +108,7 @@ def _check_weights(table: Table, asked: ModelSettings, card: Card) -> bool:
     if not card.is_here:
         table.add_row("here", f"no: the first start {card.source}")
         return True
-    folder = card.fetch()
+    folder = fetched(asked, card)
     if card.family == VLLM_FAMILY:
         return _check_vllm(table, asked, card, folder)
     works = _check_digest(table, card, folder)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fnmatch import fnmatch
 from itertools import product
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import onnx
 import onnx_asr
@@ -258,6 +260,37 @@ def test_the_files_of_a_compute_type(folders, tmp_path):
     assert weights_bytes(tmp_path, "auto", "cuda:0") == 3000
     with pytest.raises(LoadFailed, match="float16"):
         engine(tmp_path, compute_type="float16")
+
+
+@pytest.mark.parametrize(
+    ("compute_type", "device", "published", "expected"),
+    [
+        ("auto", "cpu", ("", ".int8"), [".int8"]),
+        ("auto", "cuda", ("", ".int8"), [""]),
+        ("auto", "cpu", ("",), [""]),
+        ("float32", "cpu", ("", ".int8"), [""]),
+        ("tensorrt", "cuda", (".fp16",), [".fp16"]),
+        ("int8", "cpu", ("",), []),
+    ],
+)
+def test_a_download_brings_one_compute_type(tmp_path, monkeypatch, compute_type, device, published, expected):
+    names = [f"{stem}{suffix}.onnx" for suffix in published for stem in ("encoder-model", "decoder_joint-model")]
+
+    def snapshot(repository, allow_patterns):
+        for name in ("vocab.txt", "README.md", *names):
+            if any(fnmatch(name, pattern) for pattern in allow_patterns):
+                (tmp_path / name).touch()
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    card = catalog.find("parakeet-tdt-0.6b-v2")
+    if expected:
+        assert card.fetch(compute_type, device) == tmp_path
+    else:
+        with pytest.raises(LoadFailed, match=r"parakeet-tdt-0.6b-v2: expected .*-onnx to have files as int8"):
+            card.fetch(compute_type, device)
+    models = {path.name for path in tmp_path.iterdir()} - {"vocab.txt"}
+    assert models == {f"{stem}{one}.onnx" for one in expected for stem in ("encoder-model", "decoder_joint-model")}
 
 
 @pytest.mark.parametrize("compute_type", ["int8", "float16"])

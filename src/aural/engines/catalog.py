@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aural.engines.base import FAMILIES
-from aural.engines.parakeet_files import is_export
+from aural.engines.parakeet_files import hub_files, is_export, weights_files
 from aural.engines.vllm_arguments import PROPERTIES
 from aural.engines.weights import assemble, package_folder
 from aural.errors import LoadFailed, SettingsError
@@ -16,7 +16,7 @@ DEFAULT_MODEL = "whisper-base"
 HUB_FILES = {
     "whisper": ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"],
     "voxtral": ["params.json", "consolidated*.safetensors", "tekken.json", "generation_config.json"],
-    "parakeet": ["config.json", "vocab.txt", *(f"*model{kind}" for kind in (".onnx", ".onnx.data", ".int8.onnx"))],
+    "parakeet": ["config.json", "vocab.txt", "*model.onnx", "*model.onnx.data", "*model.int8.onnx", "*model.fp16.onnx"],
 }
 WEIGHTS = {"whisper": "model.bin", "parakeet": "vocab.txt", "voxtral": "params.json"}
 """The file by which a cached download is recognised."""
@@ -100,11 +100,13 @@ class Card:
         given = self.source == "none needed" or self.folder is not None or bool(self.upstream)
         return given or _is_embedded(self.listed) or _cached(self) is not None
 
-    def fetch(self) -> Path | None:
-        """The folder of the weights, downloaded first when they are not here; None where there are none or, as for
-        Voxtral, vLLM fetches them. Raises LoadFailed."""
+    def fetch(self, compute_type: str = "auto", device: str = "cpu") -> Path | None:
+        """The folder of the weights, downloaded first when they are not here, and of several files no more than the
+        compute type needs; None where there are none or, as for Voxtral, vLLM fetches them. Raises LoadFailed."""
         if self.family not in HUB_FILES or self.family == "voxtral":
             return self.folder
+        if self.family == "parakeet" and not self.folder:
+            return _fetched_export(self, compute_type, device)
         return self.pull()
 
     def pull(self) -> Path | None:
@@ -112,7 +114,7 @@ class Card:
         none. Raises LoadFailed."""
         if self.family not in HUB_FILES or self.upstream:
             return self.folder
-        return self.folder or _embedded_folder(self.listed) or _cached(self) or _download(self)
+        return self.folder or _embedded_folder(self.listed) or _cached(self) or _download(self, HUB_FILES[self.family])
 
 
 FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -201,13 +203,32 @@ def weights(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: -path.stat().st_size)
 
 
-def _download(card: Card) -> Path:
+def _fetched_export(card: Card, compute_type: str, device: str) -> Path:
+    """The weights of one compute type, which are a fraction of all."""
+    folder = _cached(card)
+    for patterns in hub_files(compute_type, device):
+        if folder and _has(folder, compute_type, device):
+            break
+        folder = _download(card, patterns)
+    if folder is None or not _has(folder, compute_type, device):
+        raise LoadFailed(f"{card.name}: expected {card.repository} to have files as {compute_type}, found none")
+    return folder
+
+
+def _has(folder: Path, compute_type: str, device: str) -> bool:
+    try:
+        return bool(weights_files(folder, compute_type, device))
+    except LoadFailed:
+        return False
+
+
+def _download(card: Card, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository = card.repository or card.name
     try:
-        return Path(snapshot_download(repository, allow_patterns=HUB_FILES[card.family]))
+        return Path(snapshot_download(repository, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         hint = " (pip install 'aural[embedded]' brings it)" if card.listed in EMBEDDED else ""
         raise LoadFailed(f"{card.name}: {repository} could not be downloaded{hint}: {error}") from error

@@ -64,6 +64,12 @@ def weights_files(folder: Path, compute_type: str, device: str) -> dict[str, Pat
     )
 
 
+def hub_files(compute_type: str, device: str) -> list[list[str]]:
+    """Patterns of the files to download for a compute type, the best first; a repository may lack them."""
+    suffixes = [SUFFIXES.get(one, f".{one}") for one in _wanted(compute_type, device)]
+    return [["config.json", "vocab.txt", f"*model{one}.onnx", f"*model{one}.onnx.data"] for one in suffixes]
+
+
 def weights_bytes(folder: Path, compute_type: str, device: str) -> int:
     """The size of those files, their external data with them: a folder may hold the same weights in several types."""
     files = weights_files(folder, compute_type, device).values()
