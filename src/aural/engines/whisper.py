@@ -147,8 +147,10 @@ class WhisperEngine:
         temperature = takes[0].decoded.temperature
         takes = [take for take in takes if not take.clip.is_draft]
         doubted = [take for take in takes if self._fitted and not guard.trusts_fitted(take.evidence)]
+        for take in doubted:
+            take.redone = True
         if doubted:
-            self._encode(doubted, fitted=False)
+            self._encode([take for take in doubted if take.is_fitted], fitted=False)
             self._decode(doubted, temperature)
         gappy = [take for take in takes if not take.timed and guard.is_sparse(take.evidence) and self._has_gap(take)]
         if gappy:
@@ -198,7 +200,6 @@ class WhisperEngine:
             encoded = np.asarray(self._model.encode(_view(windows), to_cpu=not self._on_cpu))
             for row, take in enumerate(group):
                 take.encoded = encoded[row : row + 1]
-                take.redone = self._fitted and not fitted
 
     def _encode_silence(self) -> Samples:
         """What the encoder says of 30 s in which nobody speaks, shape (1, 1500, d_model)."""
@@ -207,7 +208,7 @@ class WhisperEngine:
 
     def _stack(self, takes: list[Take]) -> Any:
         """The encoded clips as one batch, the shorter ones lengthened with encoded silence."""
-        if len(takes) == 1 and takes[0].encoded.shape[1] == FULL_FRAMES // 2:
+        if len(takes) == 1 and not takes[0].is_fitted:
             return _view(takes[0].encoded)
         if self._silence is None:
             return _view(np.concatenate([take.encoded for take in takes]))

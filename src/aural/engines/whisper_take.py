@@ -46,6 +46,7 @@ class Take:
     """What the encoder made of its window, shape (1, frames / 2, d_model), in the encoder's own float type."""
     decoded: Decoded = field(default_factory=lambda: Decoded())
     redone: bool = False
+    """Whether it was heard again, in the full window, with no budget but Whisper's own."""
 
     def __post_init__(self) -> None:
         self.timed = self.clip.options.timestamps is not Timestamps.NONE
@@ -53,6 +54,11 @@ class Take:
     @property
     def frames(self) -> int:
         return min(int(self.mel.shape[1]), FULL_FRAMES)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether its window is shorter than Whisper's own."""
+        return int(self.encoded.shape[1]) < FULL_FRAMES // 2
 
     @property
     def text(self) -> str:
