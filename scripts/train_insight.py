@@ -279,10 +279,12 @@ def safety_head(data: Path, store: Store, means: dict[str, Floats]) -> dict[str,
 def offence_head(data: Path, store: Store, means: dict[str, Floats]) -> dict[str, Any]:
     """Offensive or not, in Chinese, as COLD has it; learnt from all of it, so only text kept apart can test it."""
     cold = rows(data / "cold_zh.tsv")
-    x = centred(store.embed([row["text"] for row in cold]), means["zh"])
+    texts = [row["text"] for row in cold]
+    idf = idf_of(texts)
+    x = centred(store.embed(texts), means["zh"])
     y = np.array([[float(row["offensive"])] for row in cold], np.float32)
-    w, b, _ = train(x, y, exclusive=False, c=1.0)
-    return pack("offence", ["OFFENCE"], means["zh"], w, b)
+    w, b, words = train(x, y, bags(texts, idf), exclusive=False, c=1.0, c_words=3.0)
+    return pack("offence", ["OFFENCE"], means["zh"], w, b, words=words, idf=idf)
 
 
 def notes_head(store: Store, means: dict[str, Floats]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Analyst:
 
         def learn() -> Intents | None:
             means = heads(name).means
-            return Intents(said, self._embedder(name), means.get(language, means["en"])) if said else None
+            return Intents(said, self._embedder(name), means.get(language, means["en"]), language) if said else None
 
         return self._kept(("intents", specs, name, language), learn)
 
@@ -128,4 +128,4 @@ class _Felt:
 
     def intent(self) -> Intent | None:
         known = self._analyst.intents(self._asked.intents, self._name, self._utterance.language)
-        return known.find(self._vector, self._asked.intent_threshold)[0] if known else None
+        return known.find([self._utterance.text], self._asked.intent_threshold)[0] if known else None

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from aural.insight.embed import Embedder, Vectors
+from aural.insight.embed import Embedder
 from aural.insight.heads import Floats, Softmax, centred, fit
+from aural.insight.spelling import Speller
 from aural.insight.types import Intent
 from aural.insight.words import language_of
 
@@ -30,22 +31,27 @@ class IntentSpec:
 
 
 class Intents:
-    """A set of labels, learnt from the vectors of their examples.
+    """A set of labels, learnt from the vectors and the letters of their examples.
 
     The score is the probability of the best label times the cosine to the nearest example: the first tells labels
     apart, the second tells all of them from something else.
     """
 
-    def __init__(self, said: Sequence[tuple[str, str]], embedder: Embedder, mean: Floats) -> None:
+    def __init__(self, said: Sequence[tuple[str, str]], embedder: Embedder, mean: Floats, language: str = "en") -> None:
         """`said` are pairs of label and example, `mean` the mean vector of the language."""
-        vectors = embedder.embed([text for _, text in said])
+        texts = [text for _, text in said]
+        vectors = embedder.embed(texts)
         middle = (vectors.mean(axis=0) + mean) / 2
-        self._head: Softmax = fit(vectors, [label for label, _ in said], mean=middle)
+        self._embedder = embedder
+        self._speller = Speller(texts) if language == "en" else None
+        self._head: Softmax = fit(vectors, [label for label, _ in said], texts=texts, mean=middle)
         self._examples = centred(vectors, middle)
 
-    def find(self, vectors: Vectors, threshold: float = THRESHOLD) -> list[Intent]:
-        """The intent of each vector."""
-        shares = self._head.probabilities(vectors)
+    def find(self, texts: Sequence[str], threshold: float = THRESHOLD) -> list[Intent]:
+        """The intent of each text."""
+        texts = [self._speller.mended(text) for text in texts] if self._speller else texts
+        vectors = self._embedder.embed(texts)
+        shares = self._head.probabilities(vectors, texts)
         nearest = (centred(vectors, self._head.mean) @ self._examples.T).max(axis=1).clip(0, 1)
         return [self._intent(row * near, threshold) for row, near in zip(shares, nearest, strict=True)]
 

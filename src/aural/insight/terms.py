@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from aural.insight.entities import DIGITS
 from aural.insight.types import Span, Term, Utterance
-from aural.insight.words import Token, folded, is_spaceless, tokens
+from aural.insight.words import Token, background, folded, is_spaceless, tokens
 
 LONGEST = 3
 """Words of a term."""
@@ -116,18 +116,11 @@ def _weight(gram: tuple[str, ...], count: int) -> float:
 
 def _rarity(word: str) -> float:
     """In nats: how much rarer than the most frequent word of conversation."""
-    counts = _background()
+    counts = background()
     return math.log((1 + max(counts.values())) / (1 + counts.get(word, 0)))
-
-
-@cache
-def _background() -> dict[str, int]:
-    """How often words come in ordinary English conversation, the most frequent first."""
-    lines = (files("aural.insight") / "data" / "background_en.tsv").read_text(encoding="utf-8").splitlines()
-    return {word: int(count) for word, count in (line.split("\t") for line in lines)}
 
 
 @cache
 def _stop_words() -> frozenset[str]:
     listed = (files("aural.insight") / "data" / "stopwords.txt").read_text(encoding="utf-8").splitlines()[1:]
-    return frozenset(" ".join(listed).split()) | DIGITS.keys() | frozenset(list(_background())[:COMMON])
+    return frozenset(" ".join(listed).split()) | DIGITS.keys() | frozenset(list(background())[:COMMON])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from typing import Protocol
 
 _SAME = str.maketrans({"’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "-": " ", "_": " "})
@@ -52,6 +53,13 @@ def language_of(text: str) -> str:
         if pattern.search(text):
             return language
     return "en"
+
+
+@cache
+def background() -> dict[str, int]:
+    """How often words come in ordinary English conversation, the most frequent first."""
+    lines = (files("aural.insight") / "data" / "background_en.tsv").read_text(encoding="utf-8").splitlines()
+    return {word: int(count) for word, count in (line.split("\t") for line in lines)}
 
 
 _SCRIPTS = {
