@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from aural import __version__
+from aural.deploy.apply import carry_out
+from aural.deploy.plan import make_plan
 from aural.deploy.spec import Deployment, load
 from tests.deploy.aws import Aws, Clock, aws_account
+from tests.deploy.local import ECHO, HURRY, Local, puppet, standin
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -44,6 +47,14 @@ def aws() -> Iterator[Aws]:
         for key in ("voxtral-mini-3b-2507/config.json", "parakeet-tdt-0.6b-v2/config.json"):
             account.ask("s3", "put_object", Bucket="my-models", Key=key, Body=b"{}")
         yield account
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """The stand-in, with an endpoint whose container says back what it hears."""
+    with standin(tmp_path_factory.mktemp("echo"), command=ECHO) as running:
+        carry_out(running.cloud, make_plan(puppet(name="echo"), running.cloud), lambda _: None, HURRY)
+        yield running
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from tests.conftest import wait_until
 from tests.deploy.aws import REGION
 
 PUPPET = (sys.executable, str(Path(__file__).with_name("puppet.py")), "serve")
+ECHO = (sys.executable, str(Path(__file__).with_name("echo.py")))
 HURRY = Patience(poll_s=0.05)
 
 

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from aural.deploy.apply import carry_out
-from aural.deploy.plan import make_plan
 from aural.duplex import Duplex, Message, Parts, connect
 from aural.errors import CallFailed, SettingsError
-from tests.deploy.local import HURRY, Local, puppet, standin
-from tests.deploy.test_lifecycle import quiet
+from tests.deploy.local import Local
 
-ECHO = (sys.executable, str(Path(__file__).with_name("echo.py")))
 PATH = "/invocations-bidirectional-stream"
-
-
-@pytest.fixture(scope="module")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
-    with standin(tmp_path_factory.mktemp("echo"), command=ECHO) as running:
-        carry_out(running.cloud, make_plan(puppet(name="echo"), running.cloud), quiet, HURRY)
-        yield running
 
 
 def spoken(endpoint: str, *messages: Message, **where: str) -> list[Message | None]:
@@ -147,6 +133,33 @@ def test_parts_become_messages() -> None:
         (b"\x02", "BINARY", "COMPLETE"),
     ]
     assert stream.closed
+
+
+@dataclass
+class Clogged(Scripted):
+    """One that has broken: nobody takes what is written to it, and closing waits for that."""
+
+    @property
+    def input_stream(self) -> Any:
+        async def write(event: Any = None) -> None:
+            await asyncio.Event().wait()
+
+        return SimpleNamespace(send=write, close=write)
+
+
+def test_writing_to_a_stream_that_has_ended_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aural.duplex.CLOSE_S", 0.01)
+
+    async def converse() -> None:
+        duplex = Parts(Clogged([OSError("reset")]), MODELS)
+        with pytest.raises(CallFailed, match="closed"):
+            await duplex.send("hello")
+        for _ in range(2):
+            with pytest.raises(CallFailed, match="reset"):
+                await duplex.receive()
+        await duplex.close()
+
+    asyncio.run(converse())
 
 
 def test_a_stream_that_fails_says_so() -> None:
