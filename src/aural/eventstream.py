@@ -13,16 +13,21 @@ _FRAME_BYTES = 16
 """Two sizes and two checksums."""
 
 
-def payload_part(payload: bytes) -> bytes:
-    """One PayloadPart of a response stream."""
-    kind = "application/octet-stream"
-    return message({":message-type": "event", ":event-type": "PayloadPart", ":content-type": kind}, payload)
+def payload_part(payload: bytes, members: Mapping[str, str] | None = None) -> bytes:
+    """One PayloadPart of a response stream; `members` are those that travel as headers."""
+    named = {":message-type": "event", ":event-type": "PayloadPart", ":content-type": "application/octet-stream"}
+    return message(named | dict(members or {}), payload)
 
 
 def exception(name: str, payload: bytes) -> bytes:
     """The end of a stream that went wrong, as `name`, with its members as JSON."""
     kind = "application/json"
     return message({":message-type": "exception", ":exception-type": name, ":content-type": kind}, payload)
+
+
+def error(code: str, text: str) -> bytes:
+    """The end of a stream that went wrong in a way that its model does not name."""
+    return message({":message-type": "error", ":error-code": code, ":error-message": text}, b"")
 
 
 def message(headers: Mapping[str, str], payload: bytes) -> bytes:

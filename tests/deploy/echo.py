@@ -19,6 +19,8 @@ async def echo(connection: ServerConnection) -> None:
         word, _, rest = (message if isinstance(message, str) else "").partition(" ")
         if word == "close":
             await connection.close(int(rest), "as told")
+        elif word == "pieces":
+            await connection.send(rest.split())
         elif word == "die":
             os._exit(3)
         else:

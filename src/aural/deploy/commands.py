@@ -234,6 +234,11 @@ def _apply(deployment: Deployment, *, local: bool, yes: bool) -> None:
             _confirm("go on?", yes or local)
         carry_out(cloud, made, click.echo, _patience(cloud))
     click.echo(f"{deployment.name} is in service" + (f" at {cloud.url}" if local else ""))
+    if local:
+        from aural.deploy.standin import daemon
+
+        variables = [f"{name}={value}" for name, value in daemon.for_aws_client().items()]
+        click.echo("AWS's HTTP/2 client reaches it with " + " ".join(variables))
 
 
 def _checked(cloud: Cloud, deployment: Deployment) -> Any:

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from aural.deploy.standin.bidirectional import front
 from aural.deploy.standin.container import COMMAND
 from aural.deploy.standin.control import INSTANCES, Control, Refused
 from aural.deploy.standin.relay import relay
@@ -81,15 +82,17 @@ def create_app(root: Path, *, limits: Limits | None = None, command: tuple[str, 
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
+        async with front(runtime, root) as app.state.front:
+            yield
         await runtime.close()
         await control.close()
 
     async def ping(request: Request) -> Response:
-        return JSONResponse({"endpoints": sorted(control.endpoints)})
+        both_ways = {"url": app.state.front.url, "authority": str(app.state.front.authority)}
+        return JSONResponse({"endpoints": sorted(control.endpoints), "bidirectional": both_ways})
 
     async def bidirectional(socket: WebSocket) -> None:
-        await relay(control, socket)
+        await relay(control, socket, runtime.limits.duplex_s)
 
     app = Starlette(
         routes=[

@@ -11,6 +11,7 @@ import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_state_path
 
@@ -23,6 +24,7 @@ STOP_S = 60.0
 POLL_S = 0.1
 PING_S = 30.0
 LOG = "standin.log"
+ENDPOINT_VARIABLE, TRUST_VARIABLE = "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME_HTTP2", "SSL_CERT_FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,18 @@ class Daemon:
 
     def endpoints(self) -> list[str] | None:
         """None when it does not answer."""
+        said = self._ping()
+        return said["endpoints"] if said else None
+
+    def for_aws_client(self) -> dict[str, str]:
+        """What AWS's own HTTP/2 client must find in its environment."""
+        front = (self._ping() or {}).get("bidirectional", {})
+        return {ENDPOINT_VARIABLE: front["url"], TRUST_VARIABLE: front["authority"]} if front else {}
+
+    def _ping(self) -> dict[str, Any] | None:
         with suppress(OSError, ValueError), urllib.request.urlopen(f"{self.url}/ping", timeout=PING_S) as answer:
-            names: list[str] = json.load(answer)["endpoints"]
-            return names
+            said: dict[str, Any] = json.load(answer)
+            return said
         return None
 
 
@@ -49,6 +60,12 @@ def find() -> str:
     if daemon is None:
         raise DeployError("expected the stand-in to run; start it with `aural deploy apply --local`")
     return daemon.url
+
+
+def for_aws_client() -> dict[str, str]:
+    """Variables with which AWS's own HTTP/2 client reaches the one that runs; none without one."""
+    daemon = _running()
+    return daemon.for_aws_client() if daemon else {}
 
 
 def start() -> str:

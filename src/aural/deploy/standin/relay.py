@@ -1,7 +1,7 @@
 """The bidirectional side: a WebSocket to the stand-in, joined to one to the container, message by message.
 
-AWS speaks HTTP/2 with its caller here and a WebSocket with the container; the stand-in speaks WebSocket with both, so a
-caller goes through `aural.duplex`, which hides the difference.
+AWS speaks HTTP/2 with its caller here and a WebSocket with the container. `bidirectional.py` does so too; this is for
+callers without AWS's client, who go through `aural.duplex`, which hides the difference.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from aural.deploy.standin.wire import HOST
 
 PATH = "invocations-bidirectional-stream"
 PATH_HEADER = "x-amzn-sagemaker-model-invocation-path"
-LONGEST_S = 30 * 60.0
-PING_EVERY_S = 60.0
+PING_EVERY_S, PINGS_MISSED = 60.0, 5
 NORMAL, GOING_AWAY, REFUSED, FAILED, BUSY = 1000, 1001, 1008, 1011, 1013
 UNSENDABLE = frozenset({1005, 1006, 1015})
 """Codes that say that no close frame came."""
 
 
-async def relay(control: Control, socket: WebSocket, longest_s: float = LONGEST_S) -> None:
+def opened(address: str) -> connect:
+    """The container's WebSocket, watched as SageMaker watches it."""
+    return connect(address, ping_interval=PING_EVERY_S, ping_timeout=PINGS_MISSED * PING_EVERY_S, max_size=None)
+
+
+async def relay(control: Control, socket: WebSocket, longest_s: float) -> None:
     """InvokeEndpointWithBidirectionalStream. What is wrong is said in the close, as AWS says it in the stream."""
     await socket.accept()
     endpoint = control.endpoints.get(socket.path_params["name"])
@@ -36,7 +40,7 @@ async def relay(control: Control, socket: WebSocket, longest_s: float = LONGEST_
     try:
         with endpoint.fleet.least_busy() as container:
             address = f"ws://{HOST}:{container.port}/{path}?{socket.url.query}".rstrip("?")
-            async with asyncio.timeout(longest_s), connect(address, ping_interval=PING_EVERY_S, max_size=None) as inner:
+            async with asyncio.timeout(longest_s), opened(address) as inner:
                 code, reason = await _join(socket, inner)
     except LookupError as error:
         code, reason = BUSY, str(error)

@@ -34,6 +34,7 @@ class Limits:
     body_bytes: int = 25 * 1024 * 1024
     answer_s: float = 60.0
     stream_s: float = 480.0
+    duplex_s: float = 1800.0
     async_bytes: int = 1 << 30
     async_s: float = 900.0
     async_waiting: int = 1000
@@ -215,9 +216,9 @@ class Runtime:
                     async for chunk in reply.chunks:
                         yield eventstream.payload_part(chunk)
             except TimeoutError:
-                yield _stream_error("ModelInvocationTimeExceeded", f"no end within {self.limits.stream_s:g} s")
+                yield stream_error("ModelInvocationTimeExceeded", f"no end within {self.limits.stream_s:g} s")
             except OSError as error:
-                yield _stream_error("StreamBroken", str(error))
+                yield stream_error("StreamBroken", str(error))
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
@@ -244,7 +245,8 @@ def _model_error(status: int, message: str) -> RuntimeFault:
     return RuntimeFault(424, "ModelError", text, **more)
 
 
-def _stream_error(code: str, message: str) -> bytes:
+def stream_error(code: str, message: str) -> bytes:
+    """AWS knows two codes: ModelInvocationTimeExceeded and StreamBroken."""
     body = json.dumps({"Message": message, "ErrorCode": code}).encode()
     return eventstream.exception("ModelStreamError", body)
 
