@@ -75,6 +75,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         patch.setenv("AURAL_STANDIN", str(folder / "standin"))
         said = run("apply", str(file), "--local")
         assert "whisper is in service at http://127.0.0.1:" in said
+        assert "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME_HTTP2=https://localhost:" in said
         assert "skip      alarm whisper-errors" in said
         url = json.loads((folder / "standin" / "standin.json").read_text())["url"]
         yield Deployed(file, url, folder / "standin")
