@@ -69,11 +69,11 @@ class Analyst:
 
     def intents(self, specs: tuple[IntentSpec, ...], name: str, language: str) -> Intents | None:
         """The labels, learnt from their examples; None when there are no examples that this embedder can read."""
-        said = spoken(specs or ready(), english=name == Bge.name)
-        if not specs:  # in one language they are enough, and learnt in half the time
-            said = [pair for pair in said if (language_of(pair[1]) == "zh") == (language == "zh")]
 
         def learn() -> Intents | None:
+            said = spoken(specs or ready(), english=name == Bge.name)
+            if not specs:  # in one language they are enough, and learnt in half the time
+                said = [pair for pair in said if (language_of(pair[1]) == "zh") == (language == "zh")]
             means = heads(name).means
             return Intents(said, self._embedder(name), means.get(language, means["en"]), language) if said else None
 

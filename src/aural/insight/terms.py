@@ -117,7 +117,8 @@ def _weight(gram: tuple[str, ...], count: int) -> float:
 def _rarity(word: str) -> float:
     """In nats: how much rarer than the most frequent word of conversation."""
     counts = background()
-    return math.log((1 + max(counts.values())) / (1 + counts.get(word, 0)))
+    most = next(iter(counts.values()))
+    return math.log((1 + most) / (1 + counts.get(word, 0)))
 
 
 @cache

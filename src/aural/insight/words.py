@@ -25,6 +25,8 @@ class Token:
 
 def folded(text: str) -> str:
     """The text in a form that compares, character by character in the same places."""
+    if text.isascii():
+        return text.lower().translate(_SAME)
     lower = "".join(low if len(low := char.lower()) == 1 else char for char in text).translate(_SAME)
     if not _HAN.search(lower):
         return lower
