@@ -68,7 +68,7 @@ def fit(
     vectors: Vectors, labels: Sequence[str], *, texts: Sequence[str] = (), c: float = C, mean: Floats | None = None
 ) -> Softmax:
     """Softmax regression by Nesterov's accelerated gradient with the step 1/L, on the vectors and, if given, the
-    letters of `texts`; 77 labels with 10 examples each take a quarter of a second on one thread. Deterministic."""
+    letters of `texts`; 77 labels with 10 examples each take 0.4 s on one thread. Deterministic."""
     names = tuple(dict.fromkeys(labels))
     mean = vectors.mean(axis=0) if mean is None else mean
     x = _features(vectors, texts, mean)
