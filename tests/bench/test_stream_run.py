@@ -36,7 +36,7 @@ def utterances() -> list[Utterance]:
 
 
 class Captions:
-    """Knows every recording by its middle, and shows its text in two steps once it has heard that much of it. More than
+    """Knows every recording by its middle, and shows its text in two steps once it has heard it to its end. More than
     `most` sessions are refused."""
 
     def __init__(self, utterances: Sequence[Utterance], most: int) -> None:
@@ -73,7 +73,8 @@ class Captions:
     async def _show(self, connection: ServerConnection, heard: bytearray, told: set[str]) -> None:
         for utterance in self._utterances:
             middle = len(utterance.pcm) // 2
-            if utterance.name not in told and utterance.pcm[middle : middle + FINGERPRINT].tobytes() in heard:
+            at = heard.find(utterance.pcm[middle : middle + FINGERPRINT].tobytes())
+            if utterance.name not in told and 0 <= at <= len(heard) - 2 * (len(utterance.pcm) - middle):
                 told.add(utterance.name)
                 first, rest = utterance.text.split(" ", 1)
                 item = {"item_id": utterance.name}
