@@ -29,16 +29,19 @@ MOST_IN_FLIGHT = 2_000
 NOT_SENT = "not sent: too many in flight"
 MOST_PREPARED = 10_000
 """Requests that lie ready; what a cell needs beyond them is made while it runs."""
-TICK_S = 0.001
-"""What timers of event loops are precise to."""
+PRECISE_S = 0.05
+"""So near to an arrival a thread waits for it: timers of event loops are precise to a millisecond."""
 
 OnAnswer = Callable[[Answer], None]
 Sleep = Callable[[float], Awaitable[None]]
 
 
 async def sleep(seconds: float) -> None:
-    """Not longer than that, so ask again: the last millisecond goes by in turns of the event loop."""
-    await asyncio.sleep(max(0.0, seconds - TICK_S))
+    """Not longer than that, so ask again."""
+    if seconds > PRECISE_S:
+        await asyncio.sleep(seconds - PRECISE_S)
+    else:
+        await asyncio.to_thread(time.sleep, seconds)
 
 
 class Feed(Contract):
