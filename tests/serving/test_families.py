@@ -67,12 +67,15 @@ def test_twenty_callers_mix_them_and_one_after_the_other_is_killed(
     for name in models:
         alive = pids(families)
         replies = asyncio.run(together(alive[name]))
-        assert {reply.status for reply in replies} == {200}, name
-        texts = [reply.json["text"] for reply in replies]
-        assert word_errors(before, texts) <= 0.02, name
-        assert [text for text in texts if text.startswith("sleep50")] == [
-            text for text in before if text.startswith("sleep50")
-        ]
+        answered = []
+        for (model, _), reply, text in zip(asked, replies, before, strict=True):
+            if model == name and reply.status == 503:
+                assert reply.error["code"] in ("worker_lost", "not_ready")
+            else:
+                assert reply.status == 200, (name, model, reply)
+                assert model != "voxtral-mini-3b" or reply.json["text"] == text
+                answered.append((text, reply.json["text"]))
+        assert word_errors(*zip(*answered, strict=True)) <= 0.02, name
         wait_until(lambda: families.health()["status"] == "ready", LIMIT_S)
         after = pids(families)
         assert {model for model in models if after[model] != alive[model]} == {name}
