@@ -71,10 +71,10 @@ class Captions:
         self._open -= 1
 
     async def _show(self, connection: ServerConnection, heard: bytearray, told: set[str]) -> None:
-        for utterance in self._utterances:
+        for utterance in (one for one in self._utterances if one.name not in told):
             middle = len(utterance.pcm) // 2
             at = heard.find(utterance.pcm[middle : middle + FINGERPRINT].tobytes())
-            if utterance.name not in told and 0 <= at <= len(heard) - 2 * (len(utterance.pcm) - middle):
+            if 0 <= at <= len(heard) - 2 * (len(utterance.pcm) - middle):
                 told.add(utterance.name)
                 first, rest = utterance.text.split(" ", 1)
                 item = {"item_id": utterance.name}
