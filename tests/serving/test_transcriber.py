@@ -231,11 +231,12 @@ async def test_doubtful_text_is_dropped_where_nobody_speaks_and_kept_where_someb
     voice = (await asyncio.to_thread(decode, clips["libri-367-130732-0001"].bytes, limit_s=60)).samples
     pcm = Pcm(np.concatenate([voice, room(10).samples]))
     said = Segment(" what he said" * 5, 0, len(voice), **DOUBTFUL)
-    unsaid = Segment(" unsaid", len(voice), len(pcm), **DOUBTFUL)
-    whole, _ = transcriber(lambda clip: Transcript((said, unsaid)))
+    unsaid = Segment(" unsaid", len(voice), len(voice) + 5 * SAMPLE_RATE, **DOUBTFUL)
+    rest = Suppressed(unsaid.end, len(pcm), Reason.REPETITION)
+    whole, _ = transcriber(lambda clip: Transcript((said, unsaid), (rest,)))
     heard = await whole.transcribe(pcm, Options(timestamps=Timestamps.NONE))
     assert heard.segments == (said,)
-    assert heard.suppressed == (Suppressed(unsaid.start, unsaid.end, Reason.NO_SPEECH, "unsaid"),)
+    assert heard.suppressed == (Suppressed(unsaid.start, unsaid.end, Reason.NO_SPEECH, "unsaid"), rest)
 
 
 @in_loop

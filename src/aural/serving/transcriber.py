@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cache
+from operator import attrgetter
 
 from aural import text
 from aural.audio.cut import cut
@@ -120,8 +121,10 @@ def _voiced(heard: Transcript, voices: Sequence[Span], length: int) -> Transcrip
         else:
             kept.append(segment)
     if dropped and not kept:
-        dropped = [Suppressed(0, length, Reason.NO_SPEECH, text.plain(heard.segments))]
-    return replace(heard, segments=tuple(kept), suppressed=(*heard.suppressed, *dropped))
+        whole = Suppressed(0, length, Reason.NO_SPEECH, text.plain(heard.segments))
+        return replace(heard, segments=(), suppressed=(whole,))
+    suppressed = sorted((*heard.suppressed, *dropped), key=attrgetter("start"))
+    return replace(heard, segments=tuple(kept), suppressed=tuple(suppressed))
 
 
 def _within(heard: Transcript, length: int) -> Transcript:
