@@ -57,6 +57,16 @@ def test_a_word_that_comes_and_goes_is_emitted_when_it_stays() -> None:
     assert got.emission_s == pytest.approx([0.9, 1.5, 0.1])
 
 
+def test_a_word_is_shown_wherever_it_stands() -> None:
+    shown = [
+        Shown(2.1, "a", "", "the very quick fox"),
+        Shown(3.1, "a", "the quick fox", kind="final"),
+    ]
+    got = measure(SAID[:3], "the quick fox", shown)
+    assert got.partial_lag_s == pytest.approx([0.9, 0.5, 0.1])
+    assert got.emission_s == pytest.approx([0.9, 1.5, 1.1])
+
+
 def test_a_broken_promise_is_told() -> None:
     shown = [Shown(2.1, "a", "the thick"), Shown(3.1, "a", "the quick fox", kind="final")]
     assert measure(SAID[:3], "the quick fox", shown).committed_retracted == 1

@@ -170,6 +170,17 @@ def test_speech_without_pause_is_heard_in_pieces_and_ends():
     assert max(final.end - final.start for final in stage.finals) <= 45 * SAMPLE_RATE
 
 
+def test_the_first_words_come_soon_however_rare_partials_are():
+    stage = Stage.of()
+    stage.session.append(spoken(*range(1, 6)))
+    stage.session.voice([1.0] * 20)
+    first = stage.session.wanted(2 * SAMPLE_RATE)
+    assert first is not None
+    stage.session.answer(first.id, read(first.clip))
+    stage.session.voice([1.0] * 20)
+    assert stage.session.wanted(2 * SAMPLE_RATE) is None
+
+
 def test_a_final_replaces_the_partial_that_is_under_way():
     stage = Stage.of()
     stage.session.append(spoken(*range(1, 6)))

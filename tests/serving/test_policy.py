@@ -41,8 +41,11 @@ def batches(*jobs: Waiting, free: int = 1, policy: Policy = POLICY) -> tuple[tup
         ),
         pytest.param(
             batches(*(job(i, priority=Priority.PARTIAL) for i in range(6)), job(9, priority=Priority.FINAL), free=2),
-            ((9,), (0, 1)),
+            ((9,), (0,)),
             id="a final waits for no partial, and partials leave the next worker soon",
+        ),
+        pytest.param(
+            batches(*(job(i, priority=Priority.FINAL) for i in range(6))), ((0, 1),), id="finals fill half a batch"
         ),
         pytest.param(batches(job(1, alone=True), job(2)), ((1,),), id="a suspect is alone"),
         pytest.param(batches(job(1), job(2, alone=True), free=2), ((1,), (2,)), id="so nobody is with it"),

@@ -206,8 +206,9 @@ def _time_item(
     """Add the latencies of one utterance as the endpoint cut it: `found` are its words with their place in the text."""
     texts = [(one.at_s, words_of(one.text, language)) for one in history]
     final = texts[-1][1]
+    shown_at = _first_shown(texts)
     for position, word in found:
-        first, stable = _first_shown(texts, position, final[position]), _stable_since(texts, position, final[position])
+        first, stable = shown_at[position], _stable_since(texts, position, final[position])
         measures.partial_lag_s.append(first - word.end_s)
         measures.emission_s.append(stable - word.end_s)
         if word.utterance not in begun:
@@ -217,8 +218,14 @@ def _time_item(
             measures.first_partial_s.append(at_s - begins[word.utterance])
 
 
-def _first_shown(texts: Sequence[tuple[float, list[str]]], position: int, word: str) -> float:
-    return next(at_s for at_s, words in texts if position < len(words) and words[position] == word)
+def _first_shown(texts: Sequence[tuple[float, list[str]]]) -> dict[int, float]:
+    """When each word of the last text could first be read, by its place there. Another word more before it moves it,
+    and it is shown all the same."""
+    first: dict[int, float] = {}
+    for at_s, words in texts:
+        for place, _ in scoring.matches(texts[-1][1], words):
+            first.setdefault(place, at_s)
+    return first
 
 
 def _stable_since(texts: Sequence[tuple[float, list[str]]], position: int, word: str) -> float:

@@ -47,6 +47,8 @@ LONGEST_TOKEN = 28 * SAMPLE_RATE // 10
 
 FALLBACK_TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
 FALLBACK_CANDIDATES = 5
+SEED = 0
+"""Of the samples at temperatures above 0: the same requests in the same order get the same texts."""
 MAX_TOKENS = 224
 """Half the text context, as in the reference: the other half is for the prompt."""
 BUDGET_TOKENS = 16
@@ -70,6 +72,7 @@ class WhisperEngine:
     """One Whisper model on one device. See `aural.engines.base.Engine`."""
 
     def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        ctranslate2.set_random_seed(SEED)
         self._model = ctranslate2.models.Whisper(
             str(folder),
             device=spec.device,

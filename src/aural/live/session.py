@@ -32,6 +32,8 @@ from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Suppressed, Transcri
 
 MOST_REACH = 25 * SAMPLE_RATE
 SHORTEST_COMMIT = SAMPLE_RATE // 10
+FIRST_STEP = SAMPLE_RATE // 2
+"""The first words of a piece come after so much speech, however rare hypotheses have become."""
 ENOUGH_VOICE_FRAMES = SAMPLE_RATE // 4 // FRAME_SAMPLES + 1
 """250 ms of voice: Silero's own least speech. With less of it a doubtful text is noise."""
 
@@ -230,6 +232,8 @@ class Session:
             is_known = piece.settled is not None and piece.settled[0] == pause_end
             is_under_way = self._flight is not None and self._flight.end == pause_end
             return None if is_known or is_under_way else self._ask(piece, pause_end, is_settled=True)
+        if piece.asked_to == piece.onset:
+            step = min(step, FIRST_STEP)
         if self._flight is not None or self._segments.gate.voice_end - piece.asked_to < step:
             return None
         return self._ask(piece, self._segments.now, is_settled=False)

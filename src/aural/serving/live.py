@@ -42,10 +42,10 @@ MOST_PER_TICK = 64
 """Messages of one session in a tick; whoever sends faster than life does not hold up the others."""
 QUICKEST_STEP_S = 0.5
 SLOWEST_STEP_S = 2.5
-PARTIALS_SHARE = 0.7
+PARTIALS_SHARE = 0.85
 """Of the workers' time that partials may take: they become rarer as the server fills, and leave room for finals and
 requests."""
-LONGEST_REACH_S = 16.0
+LONGEST_REACH_S = 12.0
 MOST_INBOX_S = 20.0
 MOST_UNHEARD_S = 60.0
 MOST_EVENTS = 1000

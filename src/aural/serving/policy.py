@@ -45,10 +45,11 @@ class Policy:
     window_s: float = 0.0
     """How long the first job of a batch may wait for company. Live jobs never do."""
 
-    @property
-    def most_live(self) -> int:
-        """Live jobs in a batch. Half of what fits: the next final waits for a whole batch to end."""
-        return max(1, self.max_batch // 2)
+    def most(self, priority: Priority) -> int:
+        """Jobs of a priority in a batch. Half of what fits for finals and a quarter for partials: the next final waits
+        for a whole batch to end."""
+        share = {Priority.FINAL: 2, Priority.PARTIAL: 4, Priority.FILE: 1}[priority]
+        return max(1, self.max_batch // share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,7 @@ def plan(
     while queue and len(batches) < free_workers:
         alike = [job for job in queue if job.priority is queue[0].priority]
         share = -(-len(alike) // (free_workers - len(batches)))
-        most = policy.most_live if queue[0].priority.is_live else policy.max_batch
-        batch = _head(alike, min(share, most), policy)
+        batch = _head(alike, min(share, policy.most(queue[0].priority)), policy)
         batches.append(tuple(job.id for job in batch))
         taken = set(batches[-1])
         queue = [job for job in queue if job.id not in taken]
