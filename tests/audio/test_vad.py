@@ -58,7 +58,8 @@ def heard_by(published: onnxruntime.InferenceSession, samples: Samples) -> Sampl
 def test_it_equals_the_published_graph(
     vad: SileroVad, published: onnxruntime.InferenceSession, sounds: dict[str, Samples], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aural.audio.vad._QUIET_LEVEL", 0.0)  # that one never forgets
+    for level in ("_QUIET_LEVEL", "_SILENT_LEVEL"):  # that one never forgets, and hears all
+        monkeypatch.setattr(f"aural.audio.vad.{level}", 0.0)
     for name, samples in sounds.items():
         expected = heard_by(published, samples)
         np.testing.assert_allclose(vad.speech_probabilities(samples), expected, rtol=0, atol=1e-5, err_msg=name)
@@ -98,6 +99,24 @@ def test_whoever_spoke_is_forgotten_in_silence(vad: SileroVad, sounds: dict[str,
     both = vad.speech_probabilities(np.concatenate([spoken, silence, other]))
     alone = vad.speech_probabilities(other)
     np.testing.assert_allclose(both[-len(alone) :], alone, rtol=0, atol=1e-5)
+
+
+def test_silence_is_not_heard_while_nothing_is_remembered(vad: SileroVad, sounds: dict[str, Samples]) -> None:
+    speech = sounds["libri-367-130732-0001"]
+    silence = np.random.default_rng(0).normal(0, 5 / 32768, 50 * FRAME_SAMPLES).astype(np.float32)
+    alone = np.stack([framed(silence), framed(silence)], axis=1)
+    heard, state = vad.advance(alone, VadState.fresh(2))
+    assert not heard.any()
+    assert not state.hidden.any()
+    samples = np.concatenate([silence, speech])
+    whole = vad.speech_probabilities(samples)
+    np.testing.assert_allclose(whole[50:], vad.speech_probabilities(speech), rtol=0, atol=1e-3)
+    beside = np.stack([framed(samples), framed(samples[::-1])], axis=1)
+    state, parts = VadState.fresh(2), []
+    for start in range(0, len(beside), 7):
+        probabilities, state = vad.advance(beside[start : start + 7], state)
+        parts.append(probabilities)
+    np.testing.assert_allclose(np.concatenate(parts)[:, 0], whole, rtol=0, atol=1e-5)
 
 
 def test_noise_is_not_forgotten(vad: SileroVad) -> None:

@@ -27,6 +27,8 @@ _QUIET_FRAMES: Final = 16
 """After half a second in which nobody spoke the model forgets what it heard: what one speaker left in its memory now
 and then keeps it from hearing the next one for seconds (docs/captions.md)."""
 _QUIET_LEVEL: Final = 10.0 ** (-50 / 20)
+_SILENT_LEVEL: Final = 10.0 ** (-70 / 20)
+"""Root mean square: ten steps of 16-bit audio. Nobody can be heard below it, so the model is not asked."""
 _QUIET_PROBABILITY: Final = 0.1
 """Quiet is below both, in every frame: in noise and music a memory is what tells them from speech."""
 _STATE_UNITS: Final = 128
@@ -72,6 +74,12 @@ class VadState:
         """Frames until one of the streams may forget."""
         return int((_RUN_FRAMES - self.age % _RUN_FRAMES).min())
 
+    def naps(self, frames: Samples) -> Counts:
+        """How many of the next frames each stream need not hear: they are silent, and it remembers nothing before."""
+        remembers = self.hidden.any((0, 2)) | self.cell.any((0, 2))
+        is_silent = (np.square(frames).mean(axis=2) < _SILENT_LEVEL**2) & ~remembers
+        return np.where(is_silent.all(axis=0), len(frames), np.argmin(is_silent, axis=0))
+
     def after(self, frames: Samples, probabilities: Probabilities, hidden: Samples, cell: Samples) -> VadState:
         """What is remembered after a run that heard these frames and left this memory."""
         is_quiet = (probabilities < _QUIET_PROBABILITY) & (np.square(frames).mean(axis=2) < _QUIET_LEVEL**2)
@@ -116,12 +124,22 @@ class SileroVad:
         found: list[Probabilities] = []
         done = 0
         while done < len(frames):
-            run = np.ascontiguousarray(frames[done : done + state.room])
-            probabilities, hidden, cell = self._session.run(None, {"input": run, "h": state.hidden, "c": state.cell})
-            state = state.after(run, probabilities, hidden, cell)
+            run = frames[done : done + state.room]
+            naps = state.naps(run)
+            run = run[: naps[naps > 0].min(initial=len(run))]
+            probabilities, state = self._hear(run, state, np.flatnonzero(naps == 0))
             found.append(probabilities)
             done += len(run)
         return np.concatenate(found), state
+
+    def _hear(self, run: Samples, state: VadState, awake: Counts) -> tuple[Probabilities, VadState]:
+        """One run of the model over the streams that are `awake`; the others are silent and stay as they are."""
+        probabilities = np.zeros(run.shape[:2], np.float32)
+        hidden, cell = state.hidden.copy(), state.cell.copy()
+        if len(awake):
+            given = {"input": run[:, awake], "h": hidden[:, awake], "c": cell[:, awake]}
+            probabilities[:, awake], hidden[:, awake], cell[:, awake] = self._session.run(None, given)
+        return probabilities, state.after(run, probabilities, hidden, cell)
 
 
 def speech_spans(
