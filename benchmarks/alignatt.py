@@ -84,7 +84,7 @@ class AlignAtt:
     def _go_on(self, take: Take) -> list[int]:
         prompt = [*self._engine._prompt(take), *self._committed]
         stack = self._engine._stack([take])
-        most = 16 + len(self._committed) + 6 * len(take.clip) // SAMPLE_RATE
+        most = 16 + 6 * len(take.clip) // SAMPLE_RATE
         [result] = self._engine._model.generate(stack, [prompt], beam_size=1, max_length=2 * most)
         return [token for token in result.sequences_ids[0] if token < take.tokenizer.eot]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aural.insight.analyst import Analyst
+from aural.insight.embed import E5
+from aural.insight.intent import IntentSpec
 from aural.insight.keywords import Phrase, Phrases
 from aural.insight.request import Asked
 from aural.insight.safety import by_words
@@ -107,3 +109,15 @@ def test_real_models_in_two_languages(
     assert found.intent.label == intent
     assert found.safety == ()
     assert found.skipped == ()
+
+
+def test_english_examples_serve_chinese_speakers() -> None:
+    specs = (
+        IntentSpec("weather", ("will it rain tomorrow", "what is the weather like in Boston")),
+        IntentSpec("alarm", ("wake me up at six", "set an alarm for seven in the morning")),
+        IntentSpec("music", ("play some jazz", "put on my favourite playlist")),
+    )
+    intents = Analyst().intents(specs, E5.name, "zh")
+    assert intents is not None
+    found = intents.find(["明天会下雨吗", "早上六点叫醒我", "放点爵士乐"], threshold=0.0)
+    assert [one.label for one in found] == ["weather", "alarm", "music"]

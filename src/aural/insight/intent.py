@@ -44,14 +44,17 @@ class Intents:
         middle = (vectors.mean(axis=0) + mean) / 2
         self._embedder = embedder
         self._speller = Speller(texts) if language == "en" else None
-        self._head: Softmax = fit(vectors, [label for label, _ in said], texts=texts, mean=middle)
+        self._spells = any((language_of(text) == "zh") == (language == "zh") for text in texts)
+        """Letters of another script tell nothing."""
+        spelt = texts if self._spells else ()
+        self._head: Softmax = fit(vectors, [label for label, _ in said], texts=spelt, mean=middle)
         self._examples = centred(vectors, middle)
 
     def find(self, texts: Sequence[str], threshold: float = THRESHOLD) -> list[Intent]:
         """The intent of each text."""
         texts = [self._speller.mended(text) for text in texts] if self._speller else texts
         vectors = self._embedder.embed(texts)
-        shares = self._head.probabilities(vectors, texts)
+        shares = self._head.probabilities(vectors, texts if self._spells else ())
         nearest = (centred(vectors, self._head.mean) @ self._examples.T).max(axis=1).clip(0, 1)
         return [self._intent(row * near, threshold) for row, near in zip(shares, nearest, strict=True)]
 
