@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 
 import pytest
@@ -16,7 +17,7 @@ TRUE = Costs(batch_s=0.02, clip_s=0.01, audio_s=0.012, padded_s=0.0, longest_s=0
 def batches(costs: Costs, spread: float = 0.0, count: int = 400) -> list[Batch]:
     dice = random.Random(1)
     drawn = [tuple(dice.uniform(1, 30) for _ in range(dice.randint(1, 8))) for _ in range(count)]
-    return [Batch(clips_s, costs.engine_s(clips_s) * dice.gauss(1, spread)) for clips_s in drawn]
+    return [Batch(some, costs.engine_s(some) * dice.gauss(1, spread / math.sqrt(len(some)))) for some in drawn]
 
 
 def test_a_fit_finds_the_terms():

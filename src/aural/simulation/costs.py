@@ -45,7 +45,8 @@ class Costs:
     longest_s: float
     """Per second of the longest clip: all clips of a batch share the steps of a decoder."""
     spread: float = 0.0
-    """Standard deviation of a batch's true time around the fit, as a share of it."""
+    """Standard deviation of a clip's true time around the fit, as a share of it; that of a batch is smaller by the root
+    of its clips, which are quick and slow by themselves."""
     door_s: float = 0.0
     """What a request costs its caller outside of queue and engine: transfer, decoding, answer."""
 
@@ -101,7 +102,8 @@ def fit(batches: Sequence[Batch]) -> Costs:
     for _ in range(REWEIGHTINGS):
         expected = np.maximum(rows @ terms, LEAST_S)
         terms = _non_negative(rows / expected[:, None], took / expected)
-    spread = float(np.std(took / np.maximum(rows @ terms, LEAST_S)))
+    counts = np.array([len(batch.clips_s) for batch in batches])
+    spread = float(np.std(np.sqrt(counts) * (took / np.maximum(rows @ terms, LEAST_S) - 1)))
     return Costs(**dict(zip(TERMS, map(float, terms), strict=True)), spread=spread)
 
 

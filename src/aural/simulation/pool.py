@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,7 +101,7 @@ class Pod:
 
     def _start(self, batch: list[Job]) -> None:
         took_s = self.costs.engine_s([job.clip_s for job in batch])
-        took_s *= max(0.2, self.random.gauss(1.0, self.costs.spread))
+        took_s *= max(0.2, self.random.gauss(1.0, self.costs.spread / math.sqrt(len(batch))))
         self._free -= 1
         self.busy_s += took_s
         number = next(self._ids)
