@@ -215,3 +215,10 @@ def test_aural_bench_measures_a_cluster_like_any_server(cluster: Cluster, tmp_pa
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "run" / "report.md").is_file()
+
+
+def test_aural_deploy_test_tries_a_cluster_like_any_server(cluster: Cluster) -> None:
+    command = [sys.executable, "-m", "aural", "deploy", "test", "--url", cluster.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ok"] * 6

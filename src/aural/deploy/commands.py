@@ -120,13 +120,18 @@ def status(file: Path, local: bool, as_json: bool) -> None:
 @file_argument
 @local_option
 @click.option("--audio", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Clip to send.")
-def test(file: Path, local: bool, audio: Path | None) -> None:
+@click.option("--url", default="", help="Of a server to try instead of a deployment: anywhere, on a cluster too.")
+def test(file: Path, local: bool, audio: Path | None, url: str) -> None:
     """Send one clip through every route and show what comes back."""
     from aural.deploy import trial
 
-    deployment = _load(file)
-    with _cloud(deployment, local, start=False) as cloud:
-        results = trial.run(cloud, deployment, audio.read_bytes() if audio else None)
+    clip = audio.read_bytes() if audio else trial.rehearsal()
+    if url:
+        results = trial.at(url.rstrip("/"), clip)
+    else:
+        deployment = _load(file)
+        with _cloud(deployment, local, start=False) as cloud:
+            results = trial.run(cloud, deployment, clip)
     for result in results:
         mark = "skip" if result.skipped else "ok" if result.ok else "FAILED"
         click.echo(f"{mark:<6} {result.route}: {result.said}")

@@ -8,7 +8,7 @@ import json
 import time
 import wave
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from uuid import uuid4
@@ -26,6 +26,8 @@ SAMPLE_BYTES = 2
 LONGEST_SAID = 120
 ASYNC_LIMIT_S, ASYNC_POLL_S = 900.0, 0.5
 GREETING_S = 60.0
+NAME, REGION = "server", "us-east-1"
+"""Of a server that has neither; AWS's client wants them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +38,39 @@ class Result:
     skipped: bool = False
 
 
-def run(cloud: Cloud, deployment: Deployment, audio: bytes | None) -> list[Result]:
-    """Each route's result; a few seconds of speech that come with aural when no audio is given. Raises DeployError."""
+def run(cloud: Cloud, deployment: Deployment, clip: bytes) -> list[Result]:
+    """Each route's result. Raises DeployError."""
     standing = status(cloud, deployment)
     results = [Result("endpoint", standing.status == "InService", standing.status)]
-    clip = audio if audio is not None else rehearsal()
     if deployment.asynchronous:
         return [*results, _try("asynchronous", lambda: _later(cloud, deployment, clip))]
     for model in deployment.models or (Model(name="existing", image="cpu"),):
         component = component_name(deployment, model) if deployment.uses_components else ""
         with Client(deployment.name, deployment.region, cloud.url, component) as client:
             results += _routes(client, model, clip, jumpstart=bool(model.jumpstart) and not cloud.is_local)
-    return results if deployment.uses_components else [*results, _both_ways(cloud, deployment)]
+    if deployment.uses_components:
+        return results
+    return [*results, _both_ways(f"sagemaker:{deployment.name}", region=deployment.region, url=cloud.url)]
 
 
-def _both_ways(cloud: Cloud, deployment: Deployment) -> Result:
+def at(url: str, clip: bytes) -> list[Result]:
+    """The same of a server that is no deployment."""
+    with Client(NAME, REGION, url) as client:
+        return [*_routes(client, Model(name=NAME, image="cpu"), clip, jumpstart=False), _both_ways(url)]
+
+
+def _both_ways(endpoint: str, **where: str) -> Result:
     """A live session: that it opens and greets."""
     try:
-        return Result("bidirectional stream", True, asyncio.run(_greeting(cloud, deployment))[:LONGEST_SAID])
+        return Result("bidirectional stream", True, asyncio.run(_greeting(endpoint, where))[:LONGEST_SAID])
     except SettingsError as error:
         return Result("bidirectional stream", True, f"not tried: {error}", skipped=True)
     except (AuralError, TimeoutError) as error:
         return Result("bidirectional stream", False, str(error) or f"no greeting within {GREETING_S:.0f} s")
 
 
-async def _greeting(cloud: Cloud, deployment: Deployment) -> str:
-    where = {"region": deployment.region, "url": cloud.url}
-    async with asyncio.timeout(GREETING_S), connect(f"sagemaker:{deployment.name}", **where) as stream:
+async def _greeting(endpoint: str, where: Mapping[str, str]) -> str:
+    async with asyncio.timeout(GREETING_S), connect(endpoint, **where) as stream:
         message = await stream.receive()
     return str(json.loads(message or "{}").get("type", "closed"))
 
