@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +28,7 @@ from aural.bench.clips import Item, Utterance
 from aural.bench.stream import Shown
 from aural.engines import base, catalog, guard
 from aural.engines.base import ModelSpec
-from aural.engines.whisper import WhisperEngine
+from aural.engines.whisper import WhisperEngine, _budget
 from aural.engines.whisper_take import Take
 from aural.engines.whisper_text import token_starts
 from aural.live.stabilizer import Stabilizer, tokens, written
@@ -84,8 +85,7 @@ class AlignAtt:
     def _go_on(self, take: Take) -> list[int]:
         prompt = [*self._engine._prompt(take), *self._committed]
         stack = self._engine._stack([take])
-        most = 16 + 6 * len(take.clip) // SAMPLE_RATE
-        [result] = self._engine._model.generate(stack, [prompt], beam_size=1, max_length=2 * most)
+        [result] = self._engine._model.generate(stack, [prompt], beam_size=1, max_length=2 * _budget(take))
         return [token for token in result.sequences_ids[0] if token < take.tokenizer.eot]
 
     def _safe(self, take: Take, heard: list[int]) -> int:
@@ -157,12 +157,14 @@ def main() -> None:
     assert isinstance(engine, WhisperEngine)
     chosen = items(options.audio, options.clips)
     print("| policy | commits p50 s | commits p95 s | WER | hearing |\n| --- | --- | --- | --- | --- |")
-    margins = [float(margin) for margin in options.margins.split(",")]
-    for name, margin in [("LocalAgreement-2", None), *((f"AlignAtt, {margin} s", margin) for margin in margins)]:
+    policies: dict[str, Callable[[], Policy]] = {"LocalAgreement-2": partial(LocalAgreement, engine)}
+    policies |= {
+        f"AlignAtt, {margin} s": partial(AlignAtt, engine, float(margin)) for margin in options.margins.split(",")
+    }
+    for name, begin in policies.items():
         found = Found([])
         for item in track(chosen, name):
-            policy = LocalAgreement(engine) if margin is None else AlignAtt(engine, margin)
-            found.add(item, policy, options.step)
+            found.add(item, begin(), options.step)
         print(found.row(name), flush=True)
 
 

@@ -74,17 +74,18 @@ class VadState:
         """Frames until one of the streams may forget."""
         return int((_RUN_FRAMES - self.age % _RUN_FRAMES).min())
 
-    def naps(self, frames: Samples) -> Counts:
-        """How many of the next frames each stream need not hear: they are silent, and it remembers nothing before."""
+    def naps(self, powers: Samples) -> Counts:
+        """How many of the next frames, of these mean squares, each stream need not hear: they are silent, and it
+        remembers nothing before."""
         remembers = self.hidden.any((0, 2)) | self.cell.any((0, 2))
-        is_silent = (np.square(frames).mean(axis=2) < _SILENT_LEVEL**2) & ~remembers
-        return np.where(is_silent.all(axis=0), len(frames), np.argmin(is_silent, axis=0))
+        is_silent = (powers < _SILENT_LEVEL**2) & ~remembers
+        return np.where(is_silent.all(axis=0), len(powers), np.argmin(is_silent, axis=0))
 
-    def after(self, frames: Samples, probabilities: Probabilities, hidden: Samples, cell: Samples) -> VadState:
-        """What is remembered after a run that heard these frames and left this memory."""
-        is_quiet = (probabilities < _QUIET_PROBABILITY) & (np.square(frames).mean(axis=2) < _QUIET_LEVEL**2)
-        quiet = np.where(is_quiet.all(axis=0), self.quiet + len(frames), np.argmin(is_quiet[::-1], axis=0))
-        age = self.age + len(frames)
+    def after(self, powers: Samples, probabilities: Probabilities, hidden: Samples, cell: Samples) -> VadState:
+        """What is remembered after a run that heard frames of these mean squares and left this memory."""
+        is_quiet = (probabilities < _QUIET_PROBABILITY) & (powers < _QUIET_LEVEL**2)
+        quiet = np.where(is_quiet.all(axis=0), self.quiet + len(powers), np.argmin(is_quiet[::-1], axis=0))
+        age = self.age + len(powers)
         forgets = (age % _RUN_FRAMES == 0) & (quiet >= _QUIET_FRAMES)
         if forgets.any():
             hidden, cell = (np.where(forgets[:, np.newaxis], np.float32(0), memory) for memory in (hidden, cell))
@@ -121,25 +122,26 @@ class SileroVad:
 
         `frames` has shape (n, streams, 576), each stream's as `framed` makes them.
         """
+        powers = np.square(frames).mean(axis=2)
         found: list[Probabilities] = []
         done = 0
         while done < len(frames):
-            run = frames[done : done + state.room]
-            naps = state.naps(run)
-            run = run[: naps[naps > 0].min(initial=len(run))]
-            probabilities, state = self._hear(run, state, np.flatnonzero(naps == 0))
+            naps = state.naps(powers[done : done + state.room])
+            end = done + naps[naps > 0].min(initial=min(state.room, len(frames) - done))
+            probabilities, hidden, cell = self._hear(frames[done:end], state, np.flatnonzero(naps == 0))
+            state = state.after(powers[done:end], probabilities, hidden, cell)
             found.append(probabilities)
-            done += len(run)
+            done = end
         return np.concatenate(found), state
 
-    def _hear(self, run: Samples, state: VadState, awake: Counts) -> tuple[Probabilities, VadState]:
+    def _hear(self, run: Samples, state: VadState, awake: Counts) -> tuple[Probabilities, Samples, Samples]:
         """One run of the model over the streams that are `awake`; the others are silent and stay as they are."""
         probabilities = np.zeros(run.shape[:2], np.float32)
         hidden, cell = state.hidden.copy(), state.cell.copy()
         if len(awake):
             given = {"input": run[:, awake], "h": hidden[:, awake], "c": cell[:, awake]}
             probabilities[:, awake], hidden[:, awake], cell[:, awake] = self._session.run(None, given)
-        return probabilities, state.after(run, probabilities, hidden, cell)
+        return probabilities, hidden, cell
 
 
 def speech_spans(

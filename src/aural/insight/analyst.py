@@ -19,7 +19,7 @@ from aural.insight.keywords import Phrase, Phrases
 from aural.insight.request import Asked
 from aural.insight.terms import terms
 from aural.insight.types import Emotion, Findings, Intent, Safety, Skill, Utterance
-from aural.insight.words import language_of
+from aural.insight.words import shares_script
 
 EMBEDDED = frozenset({Skill.INTENT, Skill.EMOTION, Skill.SAFETY, Skill.NOTES})
 """Skills that go by the vector of the utterance."""
@@ -73,7 +73,7 @@ class Analyst:
         def learn() -> Intents | None:
             said = spoken(specs or ready(), english=name == Bge.name)
             if not specs:  # in one language they are enough, and learnt in half the time
-                said = [pair for pair in said if (language_of(pair[1]) == "zh") == (language == "zh")]
+                said = [pair for pair in said if shares_script(pair[1], language)]
             means = heads(name).means
             return Intents(said, self._embedder(name), means.get(language, means["en"]), language) if said else None
 

@@ -12,7 +12,7 @@ from aural.insight.embed import Embedder
 from aural.insight.heads import Floats, Softmax, centred, fit
 from aural.insight.spelling import Speller
 from aural.insight.types import Intent
-from aural.insight.words import language_of
+from aural.insight.words import language_of, shares_script
 
 OTHER = "other"
 """None of the labels: always an answer."""
@@ -44,7 +44,7 @@ class Intents:
         middle = (vectors.mean(axis=0) + mean) / 2
         self._embedder = embedder
         self._speller = Speller(texts) if language == "en" else None
-        self._spells = any((language_of(text) == "zh") == (language == "zh") for text in texts)
+        self._spells = any(shares_script(text, language) for text in texts)
         """Letters of another script tell nothing."""
         spelt = texts if self._spells else ()
         self._head: Softmax = fit(vectors, [label for label, _ in said], texts=spelt, mean=middle)

@@ -57,6 +57,11 @@ def language_of(text: str) -> str:
     return "en"
 
 
+def shares_script(text: str, language: str) -> bool:
+    """Whether a text is Chinese if the language is, and is not if it is not."""
+    return (language_of(text) == "zh") == (language == "zh")
+
+
 @cache
 def background() -> dict[str, int]:
     """How often words come in ordinary English conversation, the most frequent first."""
