@@ -38,6 +38,8 @@ from benchmarks.streams.speech import silence, streams  # noqa: E402
 
 NO_LIMIT = "64"
 SILENT_STREAMS = 8
+WARM_UP_S = 2.0
+"""Of silence, before it is measured: the first session of a server loads voice activity detection."""
 REFUSALS = 5
 
 
@@ -84,6 +86,7 @@ async def ours(run_: Run, model: str, start: int, most: int) -> None:
     async with running(arm, run_.out / "aural.log") as (port, pid):
         errors, words = await file_errors(port, run_.items[:count])
         run_.note(file_wer=errors / max(words, 1))
+        await run(arm, port, pid, [silence(WARM_UP_S)])
         length_s = min(30.0, run_.items[0].duration_s)
         run_.keep(await run(arm, port, pid, [silence(length_s)] * SILENT_STREAMS, "silence"))
     full = Aural(model, ("--max-streams", str(count), "--log-level", "warning"), name="aural, one refused")

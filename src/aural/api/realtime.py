@@ -9,6 +9,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -68,6 +69,8 @@ class Conversation:
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
         self._is_expiring = False
+        self._waits_since = inf
+        """When the client had its turn to speak; infinite while it is being answered."""
         self._defaults = calls.understanding.settings
         self._companion = Companion(calls, self._session.id)
         self._companion.ask(self._session.wish(self._defaults))
@@ -80,6 +83,7 @@ class Conversation:
                 tasks.create_task(self._tell(stream))
                 tasks.create_task(self._listen(stream))
                 tasks.create_task(self._expire(stream))
+                tasks.create_task(self._watch())
 
     async def _tell(self, stream: Stream) -> None:
         events = self._companion.events(stream)
@@ -100,6 +104,13 @@ class Conversation:
         self._is_expiring = True
         stream.leave()
 
+    async def _watch(self) -> None:
+        """Until nothing came for too long: one clock for the session, not one for each of its messages."""
+        idle_s = self._term.idle_s
+        while (left_s := self._waits_since + idle_s - time.monotonic()) > 0:
+            await asyncio.sleep(min(left_s, idle_s))
+        raise SessionExpired(f"nothing came for {idle_s:.0f} s")
+
     async def _listen(self, stream: Stream) -> None:
         while True:
             message = await self._receive()
@@ -113,11 +124,9 @@ class Conversation:
 
     async def _receive(self) -> Mapping[str, Any] | bytes | None:
         """An event, raw audio, or None when the client has hung up."""
-        try:
-            async with asyncio.timeout(self._term.idle_s):
-                frame = await self._socket.receive()
-        except TimeoutError:
-            raise SessionExpired(f"nothing came for {self._term.idle_s:.0f} s") from None
+        self._waits_since = time.monotonic()
+        frame = await self._socket.receive()
+        self._waits_since = inf
         if frame["type"] == "websocket.disconnect":
             return None
         return parse(frame.get("bytes") or frame.get("text") or "")
