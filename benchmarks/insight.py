@@ -258,11 +258,8 @@ def xsid(bench: Bench, name: str) -> Iterator[Result]:
         train = [row for row in bench.rows("xsid_zh_en.tsv") if row["lang"] == language]
         if not bench.apart:
             train = [row for row in train if row["split"] == "valid"]
-        head = fit(bench.embed(name, [r["text"] for r in train]), [r["intent"] for r in train])
-        vectors = bench.embed(name, [r["text"] for r in test])
-        if language == "en":  # each language less its own mean
-            vectors = vectors - vectors.mean(axis=0) + bench.embed(name, [r["text"] for r in train]).mean(axis=0)
-        found = np.array(head.labels)[head.probabilities(vectors).argmax(axis=1)]
+        known = intents(bench, name, [(row["intent"], row["text"]) for row in train], "zh")
+        found = [one.label for one in known.find([row["text"] for row in test], 0.0)]
         yield Result(
             f"xSID zh, {language} examples", name, accuracy(found, [r["intent"] for r in test]), goal, len(test)
         )

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 from aural.insight.embed import Embedder
-from aural.insight.heads import Floats, Softmax, centred, fit
+from aural.insight.heads import Floats, Softmax, centred, fit, leaning
 from aural.insight.spelling import Speller
 from aural.insight.types import Intent
 from aural.insight.words import language_of, shares_script
@@ -20,6 +20,12 @@ THRESHOLD = 0.25
 """Score below which it is `other`; with six labels, some 95 % of what means one of them is above it and 90 % of what
 means none is below."""
 ALTERNATIVES = 3
+LEANING = 10.0
+"""How much prototypes weigh beside the regression, where no example is in the speaker's script: xSID in Chinese from 156 and
+from some 400 English examples, in four folds: 0.781 and 0.844 without, 0.799 and 0.874 with them."""
+FARNESS = 2.0
+"""Cosines between a text and what means the same in another language are half as large: with this, three quarters of
+what means one of the labels is named so and three quarters of what means none is `other`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +50,20 @@ class Intents:
         middle = (vectors.mean(axis=0) + mean) / 2
         self._embedder = embedder
         self._speller = Speller(texts) if language == "en" else None
-        self._spells = any(shares_script(text, language) for text in texts)
-        """Letters of another script tell nothing."""
-        spelt = texts if self._spells else ()
-        self._head: Softmax = fit(vectors, [label for label, _ in said], texts=spelt, mean=middle)
+        self._is_foreign = not any(shares_script(text, language) for text in texts)
+        """The letters of another script tell nothing, and its vectors less."""
+        labels = [label for label, _ in said]
+        head = fit(vectors, labels, texts=() if self._is_foreign else texts, mean=middle)
+        self._head: Softmax = leaning(head, vectors, labels, LEANING) if self._is_foreign else head
         self._examples = centred(vectors, middle)
 
     def find(self, texts: Sequence[str], threshold: float = THRESHOLD) -> list[Intent]:
         """The intent of each text."""
         texts = [self._speller.mended(text) for text in texts] if self._speller else texts
         vectors = self._embedder.embed(texts)
-        shares = self._head.probabilities(vectors, texts if self._spells else ())
-        nearest = (centred(vectors, self._head.mean) @ self._examples.T).max(axis=1).clip(0, 1)
+        shares = self._head.probabilities(vectors, () if self._is_foreign else texts)
+        nearest = (centred(vectors, self._head.mean) @ self._examples.T).max(axis=1)
+        nearest = (nearest * (FARNESS if self._is_foreign else 1)).clip(0, 1)
         return [self._intent(row * near, threshold) for row, near in zip(shares, nearest, strict=True)]
 
     def _intent(self, scores: Floats, threshold: float) -> Intent:
