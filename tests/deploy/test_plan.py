@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from aural.bench import prices
 from aural.cli import main
-from aural.deploy import access, shapes, template
+from aural.deploy import access, instances, shapes, template
 from aural.deploy.endpoint import Place
 from aural.deploy.plan import make_plan, render
 from aural.deploy.resources import Call, differences
@@ -89,7 +90,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"instance": Instance(type="ml.g6e.xlarg")}, "expected one of ml.t2.medium"),
+        ({"instance": Instance(type="ml.c6i.xlarg")}, "expected one of ml.t2.medium"),
         ({"instance": Instance(type="ml.g6e.xlarge", startup_s=7200)}, "expected at most 3600, got 7200"),
         ({"instance": Instance(type="ml.g6e.xlarge", ami="al2-gpu-9")}, "InferenceAmiVersion"),
         ({"role": "me"}, "ExecutionRoleArn: expected"),
@@ -99,6 +100,24 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
 def test_the_service_model_finds_what_boto3_lets_through(change: dict[str, Any], said: str) -> None:
     problems = "\n".join(make_plan(replace(example("parakeet-byoc"), **change), None).problems)
     assert said in problems
+
+
+def hosted() -> list[str]:
+    names: list[str] = shapes.model_of("sagemaker").shape_for("ProductionVariantInstanceType").enum
+    return [name for name in names if name.startswith(("ml.g", "ml.p"))]
+
+
+def test_gpus_are_known_of_every_instance_that_has_them() -> None:
+    assert all(instances.gpus_of(name) >= 1 for name in hosted())
+    for price in prices.load().by_instance.values():
+        assert instances.gpus_of(price.instance) == price.gpus
+    assert instances.gpus_of("ml.c6i.xlarge") == 0
+
+
+@pytest.mark.parametrize("name", ["ml.g9.xlarge", "ml.g5.3xlarge", "ml.p5.xlarge"])
+def test_gpus_that_are_not_known_are_not_taken_for_none(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"got {name}"):
+        make_plan(replace(example("parakeet-byoc"), instance=Instance(type=name)), None)
 
 
 def test_shapes_know_required_and_unknown_members() -> None:
@@ -200,14 +219,21 @@ def test_what_aural_recommend_writes_plans(tmp_path: Path, use: str) -> None:
     assert make_plan(load(file), None).problems == ()
 
 
-@pytest.mark.parametrize("model", ["whisper-base", "voxtral-mini"])
-def test_templates_for_other_models(model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "instance", "image"),
+    [
+        ("whisper-base", "ml.c6i.xlarge", "cpu"),
+        ("whisper-base", "ml.g5.xlarge", "cuda"),
+        ("voxtral-mini", "ml.g5.12xlarge", "vllm"),
+    ],
+)
+def test_templates_for_other_models(model: str, instance: str, image: str) -> None:
     text = template.write(
-        model=model, instance="ml.c6i.xlarge", name="x", region="eu-west-1", capacity_rps=None, latency_s=None
+        model=model, instance=instance, name="x", region="eu-west-1", capacity_rps=None, latency_s=None
     )
     deployment = parse(tomllib.loads(text), Path())
     assert isinstance(deployment, Deployment)
-    assert deployment.models[0].image == ("vllm" if model.startswith("voxtral") else "cpu")
+    assert deployment.models[0].image == image
     assert "a guess" in text
 
 
