@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "aural"
 
 LAYERS = [
     {"types", "errors"},
-    {"client", "duplex", "eventstream", "streaming"},
+    {"attributes", "client", "duplex", "eventstream", "streaming"},
     {"emf", "languages", "metrics", "text"},
     {"bench"},
     {"deploy"},

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import socket
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,21 +23,30 @@ from functools import partial
 from http.client import HTTPException
 from typing import Any, Protocol, TypeVar
 
-from aural.errors import BodyTooLarge, CallFailed, SettingsError
+from aural import attributes
+from aural.errors import BadRequest, BodyTooLarge, CallFailed, SettingsError
 
 T = TypeVar("T")
 
 LARGEST_BYTES = 25 * 1024 * 1024
 """Of a body to SageMaker by its pages; its older service model says 6 MiB."""
-READ_S = 70.0
-"""SageMaker gives a container 60 s; boto3's own limit of 60 s would send the same audio again."""
-STREAM_READ_S = 490.0
+LONGEST_ATTRIBUTES = 1024
+"""Characters that SageMaker takes; a server's limit is that of its headers."""
+READ_S, STREAM_READ_S = 70.0, 490.0
+"""SageMaker gives a container 60 s, and 8 minutes for a stream."""
+SERVER_READ_S = 3600.0
+"""A server of one's own hears a file to its end, however long that takes."""
 POOL = 50
 REPEATED = frozenset({429, 503})
 """Statuses that say: later. Everything else would be the same again."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 20.0
 COLD = "cold"
 """Code of a call to an endpoint that has scaled to zero."""
+THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestThrottledException", "TooManyRequestsException"})
+"""Codes that AWS gives with 400 as well as with 429."""
+UNREACHABLE, BROKEN_OFF = "unreachable", "broken_off"
+NEVER_MADE = (ConnectionRefusedError, socket.gaierror)
+"""Connections over which nothing was sent."""
 LINES = "application/x-ndjson"
 ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
@@ -51,7 +62,10 @@ class Asked:
 
 
 class Transport(Protocol):
-    """Both raise CallFailed."""
+    """`send` and `stream` raise CallFailed."""
+
+    largest_bytes: int
+    longest_attributes: int
 
     def send(self, asked: Asked) -> bytes: ...
 
@@ -64,7 +78,8 @@ class Transport(Protocol):
 
 @dataclass(slots=True)
 class Client:
-    """Safe to share between threads. `wake_s` is how long a call may wait for an endpoint that sleeps at zero.
+    """Safe to share between threads. `wake_s` is how long a call may wait for an endpoint that sleeps at zero, `read_s`
+    how long for the next bytes of an answer: 0 takes what SageMaker allows, and an hour for a server.
     Raises SettingsError without boto3 or a region where they are needed."""
 
     endpoint: str
@@ -74,41 +89,44 @@ class Client:
     api_key: str = ""
     attempts: int = 4
     wake_s: float = 0.0
-    largest_bytes: int = LARGEST_BYTES
+    read_s: float = 0.0
+    largest_bytes: int = 0
+    """0 takes SageMaker's limit for an endpoint, and leaves a server to its own."""
     sleep: Callable[[float], None] = time.sleep
     _transport: Transport = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.endpoint.startswith(("http://", "https://")):
-            self._transport = _Http(self.endpoint.rstrip("/"), self.api_key)
+            self._transport = _Http(self.endpoint.rstrip("/"), self.api_key, self.read_s or SERVER_READ_S)
         else:
             name = self.endpoint.removeprefix("sagemaker:")
-            self._transport = _SageMaker(name, self.component, self.region, self.url)
+            self._transport = _SageMaker(name, self.component, self.region, self.url, self.read_s)
 
     def transcribe(
         self, audio: bytes, *, content_type: str = "application/octet-stream", **options: Any
     ) -> dict[str, Any]:
         """The transcript of a whole file: `text` and more. Options are those of /invocations: language, task,
-        timestamps, … Raises CallFailed, BodyTooLarge."""
-        answer = self.send(Asked(audio, content_type, attributes=_attributes(options)))
-        whole: dict[str, Any] = json.loads(answer)
-        return whole
+        timestamps, … Raises CallFailed, and BadRequest or BodyTooLarge for what is not sent."""
+        return _parsed(self.send(Asked(audio, content_type, attributes=attributes.write(options))))
 
     def stream(
         self, audio: bytes, *, content_type: str = "application/octet-stream", **options: Any
     ) -> Iterator[dict[str, Any]]:
         """Segments as they are heard, then `{"type": "done", …}`; for files that take longer than a minute.
-        Raises CallFailed, BodyTooLarge."""
-        asked = Asked(audio, content_type, LINES, _attributes(options))
+        Raises as `transcribe` does."""
+        asked = Asked(audio, content_type, LINES, attributes.write(options))
         self._check(asked)
         chunks = self._patiently(partial(_opened, self._transport, asked))
-        for part in map(json.loads, lines(chunks)):
+        part: dict[str, Any] = {}
+        for part in map(_parsed, lines(chunks)):
             if part.get("type") == "error":
                 raise CallFailed(500, part["error"]["code"], part["error"]["message"])
             yield part
+        if not part or part.get("type") == "segment":
+            raise CallFailed(500, BROKEN_OFF, "expected a last part, of type done; the stream ended before it")
 
     def send(self, asked: Asked) -> bytes:
-        """Any call of /invocations. Raises CallFailed, BodyTooLarge."""
+        """Any call of /invocations. Raises as `transcribe` does."""
         self._check(asked)
         return self._patiently(partial(self._transport.send, asked))
 
@@ -122,9 +140,14 @@ class Client:
         self.close()
 
     def _check(self, asked: Asked) -> None:
-        if len(asked.body) > self.largest_bytes:
+        largest = self.largest_bytes or self._transport.largest_bytes
+        longest = self._transport.longest_attributes
+        if len(asked.body) > largest:
             advice = "send FLAC, Opus or MP3, or use an asynchronous endpoint"
-            raise BodyTooLarge(self.largest_bytes, f"{len(asked.body)}; {advice}")
+            raise BodyTooLarge(largest, f"{len(asked.body)}; {advice}")
+        if len(asked.attributes) > longest or not asked.attributes.isascii():
+            expected = f"expected options of at most {longest} ASCII characters once written"
+            raise BadRequest(f"{expected}, got {len(asked.attributes)}; send them in a JSON body", param="attributes")
 
     def _patiently(self, call: Callable[[], T]) -> T:
         """Repeat what was refused for lack of room, with waits that grow and differ between callers."""
@@ -175,18 +198,21 @@ class AsyncClient:
 
 @dataclass(slots=True)
 class _Http:
-    """A server of one's own."""
+    """A server of one's own, which says its limits itself."""
 
     url: str
     api_key: str
+    read_s: float
+    largest_bytes: int = sys.maxsize
+    longest_attributes: int = sys.maxsize
 
     def send(self, asked: Asked) -> bytes:
-        with self._open(asked, READ_S) as answer, self._whole():
+        with self._unbroken(), self._open(asked) as answer:
             body: bytes = answer.read()
             return body
 
     def stream(self, asked: Asked) -> Iterator[bytes]:
-        with self._open(asked, STREAM_READ_S) as answer, self._whole():
+        with self._unbroken(), self._open(asked) as answer:
             while chunk := answer.read1():
                 yield chunk
 
@@ -194,24 +220,25 @@ class _Http:
         """Nothing is kept open."""
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _unbroken(self) -> Iterator[None]:
+        """Only a connection that was never made is worth another: a server may have begun on what was sent."""
         try:
             yield
         except (OSError, HTTPException) as error:
-            raise CallFailed(500, "broken_off", f"{self.url}: {error!r}") from error
+            if isinstance(getattr(error, "reason", None), NEVER_MADE):
+                raise CallFailed(503, UNREACHABLE, f"{self.url}: {error}") from error
+            raise CallFailed(500, BROKEN_OFF, f"{self.url}: {error!r}") from error
 
-    def _open(self, asked: Asked, limit_s: float) -> Any:
+    def _open(self, asked: Asked) -> Any:
         headers = {"Content-Type": asked.content_type, "Accept": asked.accept}
         headers |= {ATTRIBUTES: asked.attributes} if asked.attributes else {}
         headers |= {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         request = urllib.request.Request(f"{self.url}/invocations", asked.body, headers, method="POST")
         try:
-            return urllib.request.urlopen(request, timeout=limit_s)
+            return urllib.request.urlopen(request, timeout=self.read_s)
         except urllib.error.HTTPError as error:
             with error:
                 raise _failure(error.code, error.read().decode(errors="replace"), dict(error.headers)) from error
-        except OSError as error:
-            raise CallFailed(503, "unreachable", f"{self.url}: {error}") from error
 
 
 @dataclass(slots=True)
@@ -222,44 +249,62 @@ class _SageMaker:
     component: str
     region: str
     url: str
+    read_s: float
+    largest_bytes: int = LARGEST_BYTES
+    longest_attributes: int = LONGEST_ATTRIBUTES
     _runtime: Any = field(init=False, repr=False)
+    _streaming: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._runtime = _runtime(self.region, self.url)
+        self._runtime = _runtime(self.region, self.url, self.read_s or READ_S)
+        self._streaming = _runtime(self.region, self.url, self.read_s or STREAM_READ_S)
 
     def send(self, asked: Asked) -> bytes:
-        answer: bytes = self._call("invoke_endpoint", asked)["Body"].read()
-        return answer
+        with _unbroken():
+            answer: bytes = self._runtime.invoke_endpoint(**self._request(asked))["Body"].read()
+            return answer
 
     def stream(self, asked: Asked) -> Iterator[bytes]:
-        from botocore.exceptions import EventStreamError
-
-        try:
-            for event in self._call("invoke_endpoint_with_response_stream", asked)["Body"]:
+        with _unbroken():
+            answer = self._streaming.invoke_endpoint_with_response_stream(**self._request(asked))
+            for event in answer["Body"]:
                 yield event["PayloadPart"]["Bytes"]
-        except EventStreamError as error:
-            raise CallFailed(500, "stream_broken", str(error)) from error
 
     def close(self) -> None:
         self._runtime.close()
+        self._streaming.close()
 
-    def _call(self, operation: str, asked: Asked) -> dict[str, Any]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
+    def _request(self, asked: Asked) -> dict[str, Any]:
         request = {"EndpointName": self.name, "Body": asked.body}
         request |= {"ContentType": asked.content_type, "Accept": asked.accept}
         request |= {"CustomAttributes": asked.attributes} if asked.attributes else {}
-        request |= {"InferenceComponentName": self.component} if self.component else {}
-        try:
-            answer: dict[str, Any] = getattr(self._runtime, operation)(**request)
-        except ClientError as error:
-            raise _explained(error.response) from error
-        except BotoCoreError as error:
-            raise CallFailed(500, "unreachable", str(error)) from error
-        return answer
+        return request | ({"InferenceComponentName": self.component} if self.component else {})
 
 
-def _runtime(region: str, url: str) -> Any:
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """A call through boto3, to the end of its answer. Raises CallFailed."""
+    from botocore.eventstream import ParserError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectTimeoutError,
+        EndpointConnectionError,
+        EventStreamError,
+    )
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (EndpointConnectionError, ConnectTimeoutError) as error:
+        raise CallFailed(503, UNREACHABLE, str(error)) from error
+    except (BotoCoreError, EventStreamError, HTTPError, ParserError) as error:
+        raise CallFailed(500, BROKEN_OFF, str(error)) from error
+    except ClientError as error:
+        raise _explained(error.response) from error
+
+
+def _runtime(region: str, url: str, read_s: float) -> Any:
     """One attempt each: boto3 would send an hour of audio again after a timeout, five times. Raises SettingsError."""
     try:
         import boto3
@@ -267,7 +312,7 @@ def _runtime(region: str, url: str) -> Any:
         from botocore.exceptions import BotoCoreError
     except ImportError as error:
         raise SettingsError("expected boto3 for a SageMaker endpoint; pip install 'aural[deploy]'") from error
-    config = Config(read_timeout=STREAM_READ_S, max_pool_connections=POOL, retries={"total_max_attempts": 1})
+    config = Config(read_timeout=read_s, max_pool_connections=POOL, retries={"total_max_attempts": 1})
     where = {"region_name": region or None, "endpoint_url": url or None}
     local = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if url else {}
     try:
@@ -286,6 +331,14 @@ def lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+def _parsed(answer: bytes) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(answer)
+    except ValueError as error:
+        raise CallFailed(500, BROKEN_OFF, f"expected a whole object in JSON, got {answer[:100]!r}") from error
+    return document
+
+
 def _opened(transport: Transport, asked: Asked) -> Iterator[bytes]:
     """The stream with its first piece read, so that a refusal is met here and may be repeated."""
     chunks = transport.stream(asked)
@@ -298,12 +351,6 @@ def _joined(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def _attributes(options: Mapping[str, Any]) -> str:
-    """Options as `key=value`, the form in which they pass through SageMaker beside a raw body."""
-    texts = {key: str(value).lower() if isinstance(value, bool) else value for key, value in options.items()}
-    return ",".join(f"{key}={text}" for key, text in texts.items())
-
-
 def _explained(response: Mapping[str, Any]) -> CallFailed:
     """ModelError carries the container's own answer; the rest is SageMaker's."""
     error = response.get("Error", {})
@@ -312,7 +359,8 @@ def _explained(response: Mapping[str, Any]) -> CallFailed:
         return _failure(response.get("OriginalStatusCode", 500), response.get("OriginalMessage", said), {})
     if "capacity" in said and code.startswith("Validation"):
         return CallFailed(503, COLD, said)
-    return CallFailed(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500), code, said)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    return CallFailed(429 if code in THROTTLED else status, code, said)
 
 
 def _failure(status: int, body: str, headers: Mapping[str, str]) -> CallFailed:

@@ -106,8 +106,8 @@ def test_translation_through_the_route_attribute(runtime: Any, clips: Clips) -> 
     assert "movement" in words(answer["text"])
 
 
-def test_custom_attributes_come_back(fake: Server) -> None:
-    attributes = "trace=42,model=fake"
+@pytest.mark.parametrize("attributes", ["c000b4f9-df62-4c85", "model=fake"])
+def test_custom_attributes_come_back(fake: Server, attributes: str) -> None:
     answer = runtime_of(fake).invoke_endpoint(
         EndpointName="any", ContentType="audio/wav", Body=speech("hello"), CustomAttributes=attributes
     )

@@ -11,10 +11,12 @@ import pytest
 from botocore.stub import Stubber
 
 import aural
-from aural.client import Asked, Client, lines
-from aural.errors import BodyTooLarge, CallFailed, SettingsError
+from aural import attributes, eventstream
+from aural.client import LARGEST_BYTES, Asked, Client, lines
+from aural.errors import BadRequest, BodyTooLarge, CallFailed, SettingsError
 from tests.api.wire import speech
 from tests.conftest import Server, serving
+from tests.deploy.faulty import faulty
 
 
 def test_a_server_of_ones_own(fake: Server) -> None:
@@ -47,12 +49,91 @@ def test_refusals_are_typed(fake: Server) -> None:
         client.transcribe(b"abcd")
 
 
-def test_nobody_there_is_asked_again_and_then_said() -> None:
+@pytest.mark.parametrize(
+    ("endpoint", "where"),
+    [
+        ("http://127.0.0.1:9", {}),
+        ("http://nobody.invalid", {}),
+        ("sagemaker:x", {"region": "us-east-1", "url": "http://127.0.0.1:9"}),
+    ],
+)
+def test_nobody_there_is_asked_again_and_then_said(endpoint: str, where: dict[str, str]) -> None:
     pauses: list[float] = []
-    with Client("http://127.0.0.1:9", sleep=pauses.append) as client, pytest.raises(CallFailed, match="unreachable"):
+    with Client(endpoint, **where, sleep=pauses.append) as client, pytest.raises(CallFailed, match="unreachable"):
         client.transcribe(b"x")
     assert len(pauses) == 3
     assert pauses == sorted(pauses)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"
+REFUSAL = b"HTTP/1.1 500 Oh\r\nContent-Length: 99\r\n\r\n{"
+EVENT = eventstream.payload_part(b'{"type": "segment"}\n')
+
+
+@pytest.mark.parametrize("answer", [b"", b"\r\n\r\n", HEAD, HEAD + b"{", REFUSAL])
+@pytest.mark.parametrize("of_aws", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_was_sent_is_not_sent_again(answer: bytes, of_aws: bool, streamed: bool) -> None:
+    with faulty(answer) as server:
+        where = ("sagemaker:x", "us-east-1", server.url) if of_aws else (server.url,)
+        with Client(*where, read_s=0.2, sleep=never) as client, pytest.raises(CallFailed) as caught:
+            _ = list(client.stream(b"x")) if streamed else client.transcribe(b"x")
+        assert server.asked == 1
+    assert caught.value.status == 500
+
+
+def never(pause_s: float) -> None:
+    raise AssertionError(f"expected no second try, got one in {pause_s} s")
+
+
+@pytest.mark.parametrize("rest", [b"", EVENT[:20], EVENT[:-4] + b"oops"])
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"])
+def test_a_stream_that_breaks_off_is_an_error_of_ours(rest: bytes, end: bytes) -> None:
+    body = EVENT + rest
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {eventstream.MEDIA_TYPE}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with faulty(head.encode() + f"{len(body):x}\r\n".encode() + body + b"\r\n" + end) as server:
+        client = Client("sagemaker:x", "us-east-1", server.url, sleep=never)
+        parts = client.stream(b"x")
+        with client, pytest.raises(CallFailed, match="broken_off"):
+            list(parts)
+
+
+def test_options_come_as_they_were_given(fake: Server) -> None:
+    for prompt in ("a, b", "你好, 100%", "%41 + b=c"):
+        with Client(fake.url) as client, pytest.raises(CallFailed) as caught:
+            client.transcribe(speech("hello"), prompt=prompt, language=None, timestamps=False)
+        assert f"prompt={prompt!r}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({"language": "de", "timestamps": True}, "language=de,timestamps=true"),
+        ({"redact": ["PHONE", "EMAIL"]}, "redact=PHONE%2CEMAIL"),
+        ({"insights": {"skills": ["intent"]}}, 'insights={"skills": ["intent"]}'),
+        ({"hotwords": "Größe"}, "hotwords=Gr%C3%B6%C3%9Fe"),
+        ({"prompt": None}, ""),
+    ],
+)
+def test_options_as_they_are_written(options: dict[str, Any], header: str) -> None:
+    assert attributes.write(options) == header
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"langauge": "de"}, "'langauge'"), ({"prompt": "猫" * 120}, "1024 ASCII characters")],
+)
+def test_options_that_would_not_arrive_are_not_sent(options: dict[str, str], said: str) -> None:
+    client = Client("sagemaker:x", "us-east-1", "http://127.0.0.1:9", sleep=never)
+    with client, pytest.raises(BadRequest, match=said):
+        client.transcribe(b"x", **options)
+
+
+def test_a_server_has_its_own_limits() -> None:
+    with faulty(REFUSAL) as server, Client(server.url) as client, pytest.raises(CallFailed):
+        client.send(Asked(bytes(LARGEST_BYTES + 1), attributes="prompt=" + "a" * 2000))
+    with pytest.raises(BodyTooLarge), Client("sagemaker:x", "us-east-1", "http://127.0.0.1:9") as endpoint:
+        endpoint.transcribe(bytes(LARGEST_BYTES + 1))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +167,7 @@ SHED = json.dumps({"error": {"code": "overloaded", "message": "later", "type": "
         (("ModelError", "x", 424, {"OriginalStatusCode": 415, "OriginalMessage": "no audio"}), 1, "error"),
         (("ServiceUnavailable", "x", 503, {}), 4, "ServiceUnavailable"),
         (("ModelNotReadyException", "x", 429, {}), 4, "ModelNotReadyException"),
+        (("ThrottlingException", "x", 400, {}), 4, "ThrottlingException"),
         (("AccessDeniedException", "x", 403, {}), 1, "AccessDeniedException"),
     ],
 )

@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from aural import attributes
 from aural.api import chat, openai
 from aural.api.audio_in_json import from_hex, source_of
 from aural.api.body import read_body
@@ -35,6 +36,7 @@ from aural.api.fetch import Link
 from aural.api.formats import insights, segment_json, suppressed_json, word_json
 from aural.api.openai import temperature, whole
 from aural.api.service import Answer, Ask, RawFormat, Service, language_options, service_of, wish_of
+from aural.attributes import OPTIONS, ROUTE
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
 from aural.text import join, plain, spaced
@@ -45,9 +47,6 @@ STREAM_ACCEPT = "x-amzn-sagemaker-accept"
 """What InvokeEndpointWithResponseStream calls Accept on its way to AWS."""
 ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
 ROUTES["/v1/chat/completions"] = chat.completions
-OPTIONS = frozenset(
-    {"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size", "insights", "redact"}
-)
 STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
 WHOLE = frozenset({"application/json", "text/plain"})
 RAW = {"rate": "", "channels": "1", "encoding": "pcm_s16le"}
@@ -70,22 +69,22 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     """One request to transcribe, in whichever form it came; for this model if one is given."""
     service = service_of(request)
     service.knock()
-    attributes = _attributes(request)
+    outside = attributes.read(request.headers.get(ATTRIBUTES, ""))
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    if "route" in attributes:
-        if attributes["route"] not in ROUTES:
-            raise BadRequest(f"expected route of {', '.join(ROUTES)}; got {attributes['route']!r}", param="route")
-        return await ROUTES[attributes["route"]](request)
+    if ROUTE in outside:
+        if outside[ROUTE] not in ROUTES:
+            raise BadRequest(f"expected route of {', '.join(ROUTES)}; got {outside[ROUTE]!r}", param=ROUTE)
+        return await ROUTES[outside[ROUTE]](request)
     if kind == "multipart/form-data":
         return await openai.transcriptions(request)
     body = await read_body(request, service.body)
     if kind == "application/json" and (asked := await asyncio.to_thread(_chat, body)):
-        outer = _outer(request, attributes)
+        outer = _outer(request, outside)
         return await chat.converse(request, {"model": model or outer.get("model"), **asked})
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
     if isinstance(invocation.audio, Link):
         invocation = replace(invocation, audio=await service.fetcher.fetch(invocation.audio))
-    ask = _ask(invocation, _outer(request, attributes), service)
+    ask = _ask(invocation, _outer(request, outside), service)
     ask = replace(ask, model=model or ask.model)
     accept = _accepted(request)
     if accept in STREAMS:
@@ -115,20 +114,14 @@ def _accepted(request: Request) -> str:
     return next((kind for kind in asked if kind in STREAMS or kind in WHOLE), "application/json")
 
 
-def _attributes(request: Request) -> dict[str, str]:
-    """Custom attributes of the form `key=value`, between commas; unknown ones are the caller's own business."""
-    pairs = (item.partition("=") for item in request.headers.get(ATTRIBUTES, "").split(","))
-    return {key.strip(): value.strip() for key, _, value in pairs if key.strip() in OPTIONS | {"route"}}
-
-
-def _outer(request: Request, attributes: dict[str, str]) -> dict[str, str]:
+def _outer(request: Request, outside: dict[str, str]) -> dict[str, str]:
     """Options from outside of the body: the query's, custom attributes, and the target model."""
     query = dict(request.query_params)
     twice = [name for name in query if len(request.query_params.getlist(name)) > 1]
     if twice:
         raise BadRequest(f"expected {twice[0]} once, got it several times", param=twice[0])
     target = request.headers.get("x-amzn-sagemaker-target-model")
-    return ({"model": target} if target else {}) | attributes | query
+    return ({"model": target} if target else {}) | outside | query
 
 
 def _raw_format(content_type: str) -> RawFormat:
