@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from aural import emf
 from aural.deploy import watching
 from aural.deploy.endpoint import Place
 from aural.deploy.plan import make_plan
-from aural.deploy.spec import Alarms
+from aural.deploy.spec import Alarms, Asynchronous, Deployment
 from aural.metrics import Metrics
 from tests.deploy.conftest import ROOT, example
 from tests.deploy.test_lifecycle import several
@@ -51,28 +52,61 @@ def test_alerts_say_how_bad_it_is() -> None:
         assert "record" in rule or rule["labels"]["severity"] in ("page", "ticket")
 
 
-def test_the_dashboard_shows_milliseconds_and_our_own_metrics() -> None:
-    body = json.loads(watching.dashboard(several(), PLACE).create.request["DashboardBody"])
-    titles = [widget["properties"]["title"] for widget in body["widgets"]]
-    assert {"speech-whisper: Latency of the model, ms", "speech-parakeet: Errors"} <= set(titles)
-    expressions = [
-        line[0].get("expression")
-        for widget in body["widgets"]
-        for line in widget["properties"]["metrics"]
-        if isinstance(line[0], dict)
-    ]
-    assert {"us0 / 1000", "us1 / 1000", "us2 / 1000"} <= set(expressions)
-    ours = {
-        line[1]
-        for widget in body["widgets"]
-        for line in widget["properties"]["metrics"]
-        if line[0] == watching.EMF_NAMESPACE
-    }
-    assert ours
-    assert ours <= emf.METRICS.keys()
-    assert watching.EMF_NAMESPACE == emf.NAMESPACE
+def drawn(deployment: Deployment) -> dict[str, set[str]]:
+    """Titles of the dashboard's widgets, and the metrics in each."""
+    body = json.loads(watching.dashboard(deployment, PLACE).create.request["DashboardBody"])
     places = {(widget["x"], widget["y"]) for widget in body["widgets"]}
     assert len(places) == len(body["widgets"])
+    shown = (widget["properties"] for widget in body["widgets"])
+    return {one["title"]: {f"{line[0]} {line[1]}" for line in one["metrics"] if len(line) > 1} for one in shown}
+
+
+def test_the_dashboard_shows_all_that_one_watches() -> None:
+    deployment = example("parakeet-byoc")
+    name = deployment.name
+    assert drawn(deployment) == {
+        f"{name}: Latency of the model, ms": {"AWS/SageMaker ModelLatency"},
+        f"{name}: Overhead of SageMaker, ms": {"AWS/SageMaker OverheadLatency"},
+        f"{name}: Calls a minute": {"AWS/SageMaker Invocations"},
+        f"{name}: Errors": {f"AWS/SageMaker {metric}" for metric in watching.ERRORS},
+        f"{name}: First words of a stream, ms": {"AWS/SageMaker FirstChunkLatency"},
+        f"{name}: Requests at once, most": {"AWS/SageMaker ConcurrentRequestsPerModel"},
+        "Hardware, % of one unit": {f"/aws/sagemaker/Endpoints {metric}" for metric in watching.HARDWARE_METRICS},
+        "Audio transcribed, seconds a minute": {"aural AudioSeconds"},
+        "Wait in the queue, ms": {"aural QueueWaitMs"},
+        "Requests being answered": {"aural RequestsInFlight"},
+        "Live streams": {"aural StreamSessions"},
+        "Refused at the door": {"aural Refused"},
+    }
+    assert "GPUUtilization" in watching.HARDWARE_METRICS
+
+
+def test_an_asynchronous_endpoint_shows_what_waits() -> None:
+    deployment = replace(example("parakeet-byoc"), asynchronous=Asynchronous(output="s3://results/"))
+    metrics = set.union(*drawn(deployment).values())
+    assert {"AWS/SageMaker ApproximateBacklogSize", "AWS/SageMaker ApproximateAgeOfOldestRequest"} <= metrics
+    assert not {"AWS/SageMaker Invocations", "AWS/SageMaker OverheadLatency"} & metrics
+
+
+def test_components_have_rows_of_their_own() -> None:
+    titles = drawn(several())
+    assert {"speech-whisper: Latency of the model, ms", "speech-parakeet: Errors"} <= titles.keys()
+    assert "AWS/SageMaker FirstChunkLatency" not in set.union(*titles.values()), "streams cannot address them"
+
+
+def test_latencies_are_drawn_in_milliseconds() -> None:
+    body = watching.dashboard(example("parakeet-byoc"), PLACE).create.request["DashboardBody"]
+    for widget in json.loads(body)["widgets"]:
+        lines = widget["properties"]["metrics"]
+        if widget["properties"]["title"].endswith(" ms") and lines[0][0] == watching.SAGEMAKER:
+            hidden = [line[-1]["id"] for line in lines if len(line) > 1]
+            assert [line[0]["expression"] for line in lines if len(line) == 1] == [f"{name} / 1000" for name in hidden]
+            assert not any(line[-1]["visible"] for line in lines if len(line) > 1)
+
+
+def test_our_own_metrics_are_those_that_are_printed() -> None:
+    assert {name for _, name, _ in watching.OURS} <= emf.METRICS.keys()
+    assert watching.EMF_NAMESPACE == emf.NAMESPACE
 
 
 def test_latency_alarms_count_in_microseconds() -> None:
@@ -80,6 +114,29 @@ def test_latency_alarms_count_in_microseconds() -> None:
     latency, errors = watching.alarms(deployment, PLACE)
     assert latency.create.request["Threshold"] == 5_000_000
     assert errors.create.request["Threshold"] == Alarms().errors_percent
+
+
+def rate(**counted: float) -> float:
+    """CloudWatch's metric math in Python's words, on one minute."""
+    words = {"IF": lambda yes, one, other: one if yes else other}
+    value: float = eval(watching.FAULT_RATE, {"__builtins__": {}}, words | counted)
+    return value
+
+
+def test_the_error_alarm_counts_the_servers_faults_once() -> None:
+    assert rate(calls=100, faults=4, model=4, callers=0) == 4, "5XX of the model are in both"
+    assert rate(calls=100, faults=0, model=30, callers=30) == 0, "the callers' own mistakes"
+    assert rate(calls=100, faults=0, model=7, callers=2) == 5, "timeouts have no status"
+    assert rate(calls=100, faults=1, model=0, callers=9) == 1
+    errors = watching.alarms(example("parakeet-byoc"), PLACE)[1]
+    *counts, last = errors.create.request["Metrics"]
+    assert last["Expression"] == watching.FAULT_RATE
+    assert {one["Id"]: one["MetricStat"]["Metric"]["MetricName"] for one in counts} == {
+        "faults": "Invocation5XXErrors",
+        "model": "InvocationModelErrors",
+        "callers": "Invocation4XXErrors",
+        "calls": "Invocations",
+    }
 
 
 def test_components_go_back_for_alarms_of_their_own() -> None:

@@ -15,6 +15,7 @@ SAGEMAKER = "AWS/SageMaker"
 HARDWARE = "/aws/sagemaker/Endpoints"
 EMF_NAMESPACE = "aural"
 US_PER_MS = 1000
+FAULT_RATE = "IF(calls > 0, 100 * IF(model - callers > faults, model - callers, faults) / calls, 0)"
 WIDTH, HEIGHT, COLUMNS = 8, 6, 3
 
 
@@ -117,11 +118,18 @@ def _alarms(deployment: Deployment, place: Place, subject: Subject) -> list[Reso
 
 
 def _error_rate(subject: Subject) -> list[dict[str, Any]]:
-    """Errors of the model and of SageMaker in percent of the calls. The caller's own (4XX) do not count."""
-    counts = {"faults": "Invocation5XXErrors", "model": "InvocationModelErrors", "calls": "Invocations"}
+    """The server's faults in percent of the calls. InvocationModelErrors has all that is not 2XX: the model's 5XX,
+    which are counted by themselves too, timeouts and broken connections, but also the callers' own mistakes (4XX).
+
+    Source: Amazon SageMaker's documents, "monitoring-cloudwatch"."""
+    counts = {
+        "faults": "Invocation5XXErrors",
+        "model": "InvocationModelErrors",
+        "callers": "Invocation4XXErrors",
+        "calls": "Invocations",
+    }
     queries = [_query(name, metric, subject) for name, metric in counts.items()]
-    rate = {"Id": "rate", "Expression": "IF(calls > 0, 100 * (faults + model) / calls, 0)", "ReturnData": True}
-    return [*queries, rate]
+    return [*queries, {"Id": "rate", "Expression": FAULT_RATE, "ReturnData": True}]
 
 
 def _query(name: str, metric: str, subject: Subject) -> dict[str, Any]:
@@ -152,7 +160,7 @@ def dashboard(deployment: Deployment, place: Place) -> Resource:
 def _widgets(deployment: Deployment, region: str) -> list[dict[str, Any]]:
     hardware = ["EndpointName", deployment.name, "VariantName", deployment.variant]
     rows = [
-        *[row for subject in subjects(deployment) for row in _subject_rows(subject)],
+        *[row for subject in subjects(deployment) for row in _rows(deployment, subject)],
         ("Hardware, % of one unit", [[HARDWARE, name, *hardware, {"stat": "Average"}] for name in HARDWARE_METRICS]),
         *[(title, [_ours(name, stat, deployment)]) for title, name, stat in OURS],
         *_component_rows(deployment),
@@ -160,27 +168,56 @@ def _widgets(deployment: Deployment, region: str) -> list[dict[str, Any]]:
     return [_widget(i, title, metrics, region) for i, (title, metrics) in enumerate(rows)]
 
 
-def _subject_rows(subject: Subject) -> list[tuple[str, list[Any]]]:
+Row = tuple[str, list[Any]]
+
+
+def _rows(deployment: Deployment, subject: Subject) -> list[Row]:
+    rows = _async_rows(subject) if deployment.asynchronous else _subject_rows(subject)
+    return [(f"{subject.label}: {title}", metrics) for title, metrics in rows]
+
+
+def _subject_rows(subject: Subject) -> list[Row]:
     where = subject.flat
     rows = [
         _latency("Latency of the model, ms", "ModelLatency", where),
         _latency("Overhead of SageMaker, ms", "OverheadLatency", where),
-        ("Calls a minute", [[SAGEMAKER, "Invocations", *where, {"stat": "Sum"}]]),
-        ("Errors", [[SAGEMAKER, name, *where, {"stat": "Sum"}] for name in ERRORS]),
+        _sums("Calls a minute", ("Invocations",), where),
+        _sums("Errors", ERRORS, where),
     ]
-    if where[0] == "EndpointName":
-        rows.append(
-            ("Requests at once, most", [[SAGEMAKER, "ConcurrentRequestsPerModel", *where, {"stat": "Maximum"}]])
-        )
-    return [(f"{subject.label}: {title}", metrics) for title, metrics in rows]
+    return rows + _stream_rows(where) if where[0] == "EndpointName" else rows
+
+
+def _stream_rows(where: list[str]) -> list[Row]:
+    """Of endpoints without components, which streams cannot address."""
+    return [
+        _latency("First words of a stream, ms", "FirstChunkLatency", where),
+        ("Requests at once, most", [[SAGEMAKER, "ConcurrentRequestsPerModel", *where, {"stat": "Maximum"}]]),
+    ]
+
+
+def _async_rows(subject: Subject) -> list[Row]:
+    """An asynchronous endpoint has neither Invocations nor OverheadLatency, and what waits is the endpoint's."""
+    where, endpoint = subject.flat, subject.flat[:2]
+    return [
+        _latency("Latency of the model, ms", "ModelLatency", where),
+        _sums("Errors", ASYNC_ERRORS, where),
+        ("Waiting calls, most", [[SAGEMAKER, "ApproximateBacklogSize", *endpoint, {"stat": "Maximum"}]]),
+        ("Oldest call, seconds", [[SAGEMAKER, "ApproximateAgeOfOldestRequest", *endpoint, {"stat": "Maximum"}]]),
+    ]
+
+
+def _sums(title: str, names: tuple[str, ...], where: list[str]) -> Row:
+    return title, [[SAGEMAKER, name, *where, {"stat": "Sum"}] for name in names]
 
 
 ERRORS = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors", "MidStreamErrors")
+ASYNC_ERRORS = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationFailures", "ExpiredRequests")
 HARDWARE_METRICS = ("CPUUtilization", "MemoryUtilization", "GPUUtilization", "GPUMemoryUtilization")
 OURS = (
     ("Audio transcribed, seconds a minute", "AudioSeconds", "Sum"),
     ("Wait in the queue, ms", "QueueWaitMs", "Average"),
     ("Requests being answered", "RequestsInFlight", "Maximum"),
+    ("Live streams", "StreamSessions", "Maximum"),
     ("Refused at the door", "Refused", "Sum"),
 )
 
@@ -189,7 +226,7 @@ def _ours(name: str, stat: str, deployment: Deployment) -> list[Any]:
     return [EMF_NAMESPACE, name, "EndpointName", deployment.name, {"stat": stat}]
 
 
-def _latency(title: str, metric: str, where: list[str]) -> tuple[str, list[Any]]:
+def _latency(title: str, metric: str, where: list[str]) -> Row:
     """SageMaker counts microseconds; people read milliseconds."""
     hidden = [
         [SAGEMAKER, metric, *where, {"stat": stat, "id": f"us{i}", "visible": False}]
@@ -199,7 +236,7 @@ def _latency(title: str, metric: str, where: list[str]) -> tuple[str, list[Any]]
     return title, [*hidden, *shown]
 
 
-def _component_rows(deployment: Deployment) -> list[tuple[str, list[Any]]]:
+def _component_rows(deployment: Deployment) -> list[Row]:
     if not deployment.uses_components:
         return []
     names = [component_name(deployment, model) for model in deployment.models]
