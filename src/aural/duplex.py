@@ -20,6 +20,7 @@ from urllib.parse import quote
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+from websockets.frames import CloseCode
 
 from aural.errors import CallFailed, SettingsError
 
@@ -95,8 +96,10 @@ class _Socket:
     async def receive(self) -> Message | None:
         try:
             return await self._socket.recv()
-        except ConnectionClosedOK:
-            return None
+        except ConnectionClosedOK as error:
+            if error.rcvd is None or error.rcvd.code == CloseCode.NORMAL_CLOSURE:
+                return None
+            raise _closed(error) from error
         except ConnectionClosedError as error:
             raise _closed(error) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,6 +42,19 @@ def test_path_and_query_choose_a_route_of_the_container(echo: Local) -> None:
 def test_a_server_of_ones_own(echo: Local) -> None:
     (container,) = echo.fleets.endpoints["echo"].fleet.containers
     assert spoken(f"http://127.0.0.1:{container.port}", "hello") == [PATH, "hello"]
+
+
+def test_a_stream_has_an_end(echo: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = echo.app.state.standin.runtime
+    monkeypatch.setattr(runtime, "limits", replace(runtime.limits, duplex_s=0.3))
+
+    async def silent() -> Message | None:
+        async with connect("sagemaker:echo", url=echo.url) as stream:
+            assert await stream.receive() == PATH
+            return await stream.receive()
+
+    with pytest.raises(CallFailed, match=r"closed_1001: a stream lasts 0\.005 minutes at most"):
+        asyncio.run(silent())
 
 
 def test_the_containers_end_is_the_callers_end(echo: Local) -> None:

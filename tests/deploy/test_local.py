@@ -212,6 +212,17 @@ def test_status_logs_and_plan(deployed: Deployed) -> None:
     assert "served here by whisper-tiny.en" in plan
 
 
+def test_an_apply_that_fails_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AURAL_STANDIN", str(tmp_path / "standin"))
+    file = tmp_path / "deploy.toml"
+    file.write_text(FILE.replace('image = "cuda"', 'image = "1.dkr.ecr.us-east-1.amazonaws.com/nemo:1"'))
+    result = CliRunner().invoke(main, ["deploy", "apply", str(file), "--local"])
+    assert result.exit_code == 1
+    assert "set models.local" in result.output
+    assert (tmp_path / "standin" / "standin.log").exists()
+    assert not (tmp_path / "standin" / "standin.json").exists()
+
+
 def test_a_body_that_is_too_large_is_not_sent(deployed: Deployed) -> None:
     with deployed.client(largest_bytes=10) as client, pytest.raises(Exception, match="asynchronous endpoint"):
         client.send(Asked(bytes(11)))

@@ -177,6 +177,17 @@ def test_a_whole_life(local: Local) -> None:
         operate.status(local.cloud, deployment)
 
 
+def test_without_autoscaling_the_file_says_how_many(local: Local) -> None:
+    def counted(count: int, **more: Any) -> Deployment:
+        return puppet(name="counted", instance=Instance(type="ml.c6i.xlarge", startup_s=600, count=count), **more)
+
+    for deployment in (counted(2), counted(1)):
+        apply(local, deployment)
+        count = deployment.machine.count
+        assert operate.status(local.cloud, deployment).parts == (f"AllTraffic: {count} of {count} instances",)
+    operate.destroy(local.cloud, deployment, quiet, HURRY)
+
+
 def test_components_of_one_endpoint(local: Local) -> None:
     models = tuple(Model(name=name, image="cpu", environment={"WHO": name}) for name in ("one", "two"))
     deployment = puppet(name="several", models=models, scaling=Scaling(min=0, max=2))
@@ -211,6 +222,55 @@ def test_asynchronous_calls_by_s3_and_by_body(local: Local) -> None:
     with pytest.raises(ClientError, match="takes InvokeEndpointAsync only"):
         local.invoke("hello", "later")
     operate.destroy(local.cloud, deployment, quiet, HURRY)
+
+
+@pytest.fixture(scope="module")
+def later(local: Local) -> Iterator[Local]:
+    """An asynchronous endpoint that takes one call at a time, with its bucket."""
+    deployment = puppet(name="slow", asynchronous=Asynchronous(output="s3://slow/out", concurrency=1))
+    apply(local, deployment)
+    local.cloud.ask("s3", "create_bucket", Bucket="slow")
+    yield local
+    operate.destroy(local.cloud, deployment, quiet, HURRY)
+
+
+def call_later(local: Local, **asked: Any) -> dict[str, Any]:
+    runtime = local.runtime()
+    try:
+        answer: dict[str, Any] = runtime.invoke_endpoint_async(EndpointName="slow", **asked)
+    finally:
+        runtime.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"Body": bytes(128_001)}, "at most 128000 bytes"),
+        ({}, "either InputLocation or Body"),
+        ({"Body": b"x", "InputLocation": "s3://slow/in"}, "either InputLocation or Body"),
+        ({"InputLocation": "s3://slow/large"}, "at most 1000 bytes, got 1001"),
+        ({"Body": b"x", "InvocationTimeoutSeconds": 3601}, "InvocationTimeoutSeconds: expected 1 to 3600, got 3601"),
+        ({"Body": b"x", "RequestTTLSeconds": 21_601}, "RequestTTLSeconds: expected 60 to 21600, got 21601"),
+    ],
+)
+def test_what_asynchronous_calls_do_not_take(
+    later: Local, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: str
+) -> None:
+    runtime = later.app.state.standin.runtime
+    monkeypatch.setattr(runtime, "limits", replace(runtime.limits, async_input_bytes=1000))
+    later.cloud.ask("s3", "put_object", Bucket="slow", Key="large", Body=bytes(1001))
+    with pytest.raises(ClientError, match=said):
+        call_later(later, **asked)
+
+
+def test_an_asynchronous_call_ends_and_one_that_waits_expires(later: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = later.app.state.standin.runtime
+    monkeypatch.setattr(runtime, "limits", replace(runtime.limits, async_ttl_s=0.1))
+    hanging = call_later(later, Body=b"hang", InvocationTimeoutSeconds=1)
+    waiting = call_later(later, Body=b"hello")
+    assert b"expired" in fetched(later, waiting["FailureLocation"])
+    assert b"did not answer within 1 s" in fetched(later, hanging["FailureLocation"])
 
 
 def fetched(local: Local, address: str) -> bytes:

@@ -270,6 +270,8 @@ def _cloud(deployment: Deployment, local: bool, *, start: bool) -> Iterator[Clou
         yield cloud
     finally:
         cloud.close()
+        if local and start:
+            daemon.stop_if_empty()
 
 
 def _patience(cloud: Cloud) -> Any:

@@ -126,7 +126,7 @@ class Control:
         served = self._settled(asked["EndpointName"])
         config = self._one(self.configs, "endpoint configuration", asked["EndpointConfigName"])
         served.status = "Updating"
-        served.task = self._background(served, self._replace(served, asked["EndpointConfigName"], config))
+        served.task = self._background(served, self._replace(served, asked, config))
         return {"EndpointArn": arn_of("endpoint", served.name)}
 
     def scale_endpoint(self, asked: Request) -> Answer:
@@ -246,11 +246,15 @@ class Control:
         else:
             served.status, served.reason = "InService", ""
 
-    async def _replace(self, served: Served, name: str, config: Answer) -> None:
+    async def _replace(self, served: Served, asked: Request, config: Answer) -> None:
         """Blue/green, all at once: the new fleet stands before the old one goes; if it does not, the old one stays."""
-        variant = config["ProductionVariants"][0]
+        variant, before = config["ProductionVariants"][0], served.wanted
+        if not _retains_count(asked):
+            served.wanted = variant["InitialInstanceCount"]
         if "ModelName" not in variant or await self._swap(served, variant["ModelName"], variant):
-            served.asked["EndpointConfigName"] = name
+            served.asked["EndpointConfigName"] = asked["EndpointConfigName"]
+        else:
+            served.wanted = before
         served.status = "InService"
 
     async def _replace_component(self, served: Served) -> None:
@@ -332,6 +336,12 @@ async def _guarded(served: Served, work: Coroutine[Any, Any, None]) -> None:
         await work
     except Exception as error:  # noqa: BLE001 - whatever it was, the endpoint must not stay Creating for ever
         served.status, served.reason = "Failed", f"{type(error).__name__}: {error}"
+
+
+def _retains_count(asked: Request) -> bool:
+    """Whether an update leaves the number of instances as it is, rather than as the configuration has it."""
+    excluded = [one["VariantPropertyType"] for one in asked.get("ExcludeRetainedVariantProperties", ())]
+    return asked.get("RetainAllVariantProperties", False) and "DesiredInstanceCount" not in excluded
 
 
 async def _cancel(task: asyncio.Task[None] | None) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aural.deploy.standin.container import Container, StartFailed
+from aural.deploy.standin.container import Container
+
+log = logging.getLogger("aural.standin")
 
 RESTART_S = 1.0
 """Between attempts to replace a container that does not come up."""
@@ -67,19 +70,24 @@ class Fleet:
         await container.stop()
 
     async def _watch(self, container: Container) -> None:
-        """Put another in its place when it dies, until one stands."""
-        await container.watch()
-        await container.stop()
-        self.replaced += 1
-        fresh = container
+        """Put another in its place whenever it dies."""
         while True:
-            fresh = self.make(next(_numbers))
+            await container.watch()
+            await container.stop()
+            self.replaced += 1
+            fresh = await self._another()
+            self.containers[self.containers.index(container)] = fresh
+            self._watches[id(fresh)] = self._watches.pop(id(container))
+            container = fresh
+
+    async def _another(self) -> Container:
+        """Tried until one stands."""
+        while True:
             try:
-                await fresh.start()
-                break
-            except StartFailed:
+                container = self.make(next(_numbers))
+                await container.start()
+            except Exception as error:  # noqa: BLE001 - whatever keeps one from starting, the next may start
+                log.warning("no other container yet: %r", error)
                 await asyncio.sleep(RESTART_S)
-        place = self.containers.index(container)
-        self.containers[place] = fresh
-        self._watches[id(fresh)] = self._watches.pop(id(container))
-        await self._watch(fresh)
+            else:
+                return container

@@ -40,29 +40,29 @@ async def relay(control: Control, socket: WebSocket, longest_s: float) -> None:
     try:
         with endpoint.fleet.least_busy() as container:
             address = f"ws://{HOST}:{container.port}/{path}?{socket.url.query}".rstrip("?")
-            async with asyncio.timeout(longest_s), opened(address) as inner:
-                code, reason = await _join(socket, inner)
+            async with opened(address) as inner:
+                code, reason = await _join(socket, inner, longest_s)
     except LookupError as error:
         code, reason = BUSY, str(error)
     except (OSError, InvalidHandshake) as error:
         code, reason = FAILED, f"the container did not take the stream: {error}"[:100]
-    except TimeoutError:
-        code, reason = GOING_AWAY, f"a stream lasts {longest_s / 60:.0f} minutes at most"
     if code is not None:
         await socket.close(code, reason)
     return None
 
 
-async def _join(socket: WebSocket, inner: ClientConnection) -> tuple[int | None, str]:
+async def _join(socket: WebSocket, inner: ClientConnection, longest_s: float) -> tuple[int | None, str]:
     """Both ways until one side closes; the container's close code, or None when the caller left."""
     up = asyncio.create_task(_up(socket, inner))
     down = asyncio.create_task(_down(socket, inner))
-    await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+    ended, _ = await asyncio.wait([up, down], timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
     if not down.done():
         await inner.close()
         down.cancel()
     up.cancel()
     await asyncio.gather(up, down, return_exceptions=True)
+    if not ended:
+        return GOING_AWAY, f"a stream lasts {longest_s / 60:g} minutes at most"
     if up.done() and not up.cancelled():
         return None, ""
     close = inner.close_code or FAILED

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -35,8 +36,10 @@ class Limits:
     answer_s: float = 60.0
     stream_s: float = 480.0
     duplex_s: float = 1800.0
-    async_bytes: int = 1 << 30
+    async_body_bytes: int = 128_000
+    async_input_bytes: int = 1 << 30
     async_s: float = 900.0
+    async_ttl_s: float = 21_600.0
     async_waiting: int = 1000
 
 
@@ -104,8 +107,10 @@ class Runtime:
         try:
             served = self._served(request, asynchronous=True)
             output, failures = self._destinations(served)
-            body = await self._body(request, self.limits.async_bytes)
-            data = body or await asyncio.to_thread(self._input, request)
+            answer_s = _seconds(request, "InvocationTimeoutSeconds", 1, 3600) or self.limits.async_s
+            ttl_s = _seconds(request, "RequestTTLSeconds", 60, 21_600) or self.limits.async_ttl_s
+            body = await self._body(request, self.limits.async_body_bytes)
+            data = await asyncio.to_thread(self._input, request, body)
             if self.waiting >= self.limits.async_waiting:
                 raise RuntimeFault(503, "ServiceUnavailable", "the queue is full")
         except RuntimeFault as fault:
@@ -114,25 +119,37 @@ class Runtime:
         name = name if ASYNC_ID.fullmatch(name) else str(uuid4())
         places = (f"{output.rstrip('/')}/{name}.out", f"{failures.rstrip('/')}/{name}-error.out")
         self.waiting += 1
-        task = asyncio.create_task(self._later(served, _headers(request), data, places))
+        answering = partial(self._in_turn, served, _headers(request), data, answer_s, ttl_s)
+        task = asyncio.create_task(self._later(answering, places))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         headers = {"X-Amzn-SageMaker-OutputLocation": places[0], "X-Amzn-SageMaker-FailureLocation": places[1]}
         return JSONResponse({"InferenceId": name}, 202, headers)
 
-    async def _later(self, served: Served, headers: Headers, data: bytes, places: tuple[str, str]) -> None:
-        async with self._slot(served):
-            try:
-                status, _, answer = await self._ask(served, headers, data, self.limits.async_s)
-                _check(status, answer)
-                place = places[0]
-            except RuntimeFault as fault:
-                answer, place = json.dumps({"Message": str(fault), **fault.more}).encode(), places[1]
-            finally:
-                self.waiting -= 1
+    async def _later(self, answering: Callable[[], Awaitable[bytes]], places: tuple[str, str]) -> None:
+        try:
+            answer, place = await answering(), places[0]
+        except RuntimeFault as fault:
+            answer, place = json.dumps({"Message": str(fault), **fault.more}).encode(), places[1]
+        finally:
+            self.waiting -= 1
         path = self.store.path(place)
         path.parent.mkdir(parents=True, exist_ok=True)
         await asyncio.to_thread(_write, path, answer)
+
+    async def _in_turn(self, served: Served, headers: Headers, data: bytes, answer_s: float, ttl_s: float) -> bytes:
+        """The container's answer once one of its places is free. Raises RuntimeFault."""
+        slot = self._slot(served)
+        try:
+            await asyncio.wait_for(slot.acquire(), ttl_s)
+        except TimeoutError as error:
+            raise _model_error(500, f"the call expired: no place was free within {ttl_s:g} s") from error
+        try:
+            status, _, answer = await self._ask(served, headers, data, answer_s)
+        finally:
+            slot.release()
+        _check(status, answer)
+        return answer
 
     def _slot(self, served: Served) -> asyncio.Semaphore:
         """MaxConcurrentInvocationsPerInstance."""
@@ -179,12 +196,21 @@ class Runtime:
             parts.append(chunk)
         return b"".join(parts)
 
-    def _input(self, request: Request) -> bytes:
+    def _input(self, request: Request, body: bytes) -> bytes:
         location = request.headers.get("x-amzn-sagemaker-inputlocation", "")
+        if bool(location) == bool(body):
+            raise RuntimeFault(400, "ValidationError", "expected either InputLocation or Body, got both or neither")
+        if body:
+            return body
         try:
-            return self.store.path(location).read_bytes()
+            path = self.store.path(location)
+            size = path.stat().st_size
         except (OSError, ValueError) as error:
             raise RuntimeFault(400, "ValidationError", f"InputLocation: nothing at {location!r}") from error
+        if size > self.limits.async_input_bytes:
+            most = self.limits.async_input_bytes
+            raise RuntimeFault(400, "ValidationError", f"expected an input of at most {most} bytes, got {size}")
+        return path.read_bytes()
 
     async def _ask(
         self, served: Served, headers: Headers, body: bytes, limit_s: float
@@ -219,6 +245,16 @@ class Runtime:
                 yield stream_error("ModelInvocationTimeExceeded", f"no end within {self.limits.stream_s:g} s")
             except OSError as error:
                 yield stream_error("StreamBroken", str(error))
+
+
+def _seconds(request: Request, name: str, least: int, most: int) -> int | None:
+    """None when it is not given. Raises RuntimeFault."""
+    given = request.headers.get(f"x-amzn-sagemaker-{name.lower()}")
+    if given is None:
+        return None
+    if not given.isdecimal() or not least <= int(given) <= most:
+        raise RuntimeFault(400, "ValidationError", f"{name}: expected {least} to {most}, got {given}")
+    return int(given)
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
