@@ -16,10 +16,16 @@ CACHES = {
     "HF_HOME": "huggingface",
     "AURAL_CACHE": "aural",
     "XDG_CACHE_HOME": "cache",
+    "XDG_CONFIG_HOME": "config",
     "NUMBA_CACHE_DIR": "numba",
+    "CUDA_CACHE_PATH": "cuda",
+    "TRITON_CACHE_DIR": "triton",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
     "VLLM_CACHE_ROOT": "vllm",
+    "VLLM_CONFIG_ROOT": "vllm-config",
 }
-"""Everything that likes to write, and where it may: the root file system may be read-only."""
+"""What is known to write into the home folder, and where it may: the root file system may be read-only."""
 DEFAULT_NAME = "model"
 
 

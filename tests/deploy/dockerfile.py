@@ -9,8 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 LABELS = ("accept-bind-to-port", "bidirectional-streaming")
 PINNED = re.compile(r"[\w./-]+:v?\d+\.\d+(\.\d+)*(-[\w.-]+)?")
+FILES_OF_PIP = ("--requirement", "--constraint")
 REDIRECTIONS = re.compile(r"[<>]+")
 
 
@@ -58,6 +61,7 @@ def _run(instructions: list[Instruction]) -> Iterator[str]:
             part in one.rest for part in ("apt-get update", "--no-install-recommends", "rm -rf /var/lib/apt/lists")
         ):
             yield f"RUN {one.rest}: expected update, --no-install-recommends and clean-up in the same layer"
+        yield from _pins(one.rest)
         if "pip install" in one.rest and "--no-cache-dir" not in one.rest:
             yield f"RUN {one.rest}: expected --no-cache-dir"
 
@@ -68,6 +72,23 @@ def _redirections(command: str) -> Iterator[str]:
         words = list(shlex.shlex(part, posix=False, punctuation_chars="<>"))
         if "install" in words and any(REDIRECTIONS.fullmatch(word) for word in words):
             yield f"RUN {part.strip()}: a version without quotes is a redirection"
+
+
+def _pins(command: str) -> Iterator[str]:
+    """What pip is given by name must name one version; what comes from a file is pinned by the constraints."""
+    for part in re.split(r"&&|;", command):
+        _, install, rest = part.partition("pip install")
+        words = shlex.split(rest) if install else []
+        for word, before in zip(words, ["", *words], strict=False):
+            if not word.startswith(("-", ".")) and before not in FILES_OF_PIP and not _is_pinned(word):
+                yield f"RUN {part.strip()}: expected NAME==VERSION, got {word}"
+
+
+def _is_pinned(word: str) -> bool:
+    try:
+        return [one.operator for one in Requirement(word).specifier] == ["=="]
+    except InvalidRequirement:
+        return False
 
 
 def _contract(stage: list[Instruction]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -22,12 +23,13 @@ from aural.deploy.spec import FLAVOURS
 from aural.deploy.standin.container import free_port
 from tests.conftest import Recording, wait_until
 from tests.deploy.conftest import ROOT
-from tests.deploy.dockerfile import Instruction, faults, parse
+from tests.deploy.dockerfile import Instruction, faults, last_stage, parse
 
 FILES = sorted((ROOT / "containers").glob("*.Dockerfile"))
 ARTICLES = """
 FROM nvcr.io/nvidia/nemo:latest
 RUN pip install flask>=3.0.0 gunicorn
+RUN pip install "torch[cuda" "flask>=3"
 ENTRYPOINT python serve.py
 """
 START_S = 120
@@ -54,14 +56,25 @@ def test_what_is_copied_is_there_and_not_ignored(path: Path) -> None:
 
 def test_the_articles_own_file_is_found_wanting() -> None:
     found = "\n".join(faults(ARTICLES))
-    for complaint in ("nemo:latest", "redirection", "exec form", "8080", "accept-bind-to-port", "--no-cache-dir"):
+    for complaint in (
+        "nemo:latest",
+        "redirection",
+        "exec form",
+        "8080",
+        "accept-bind-to-port",
+        "--no-cache-dir",
+        "got gunicorn",
+        "got torch[cuda",
+        "got flask>=3",
+    ):
         assert complaint in found
 
 
 def test_pins_are_versions_that_the_project_allows() -> None:
     """`scripts/pin` writes them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["embedded"])]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(line) for line in (*project["dependencies"], *extras["embedded"], *extras["gpu"])]
     lines = (ROOT / "containers" / "constraints.txt").read_text().splitlines()
     pinned = dict(line.split("==") for line in lines if "==" in line)
     assert len(pinned) > len(wanted)
@@ -70,7 +83,42 @@ def test_pins_are_versions_that_the_project_allows() -> None:
             assert one.specifier.contains(pinned[one.name]), one
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_requirements_of_an_image_can_be_read(path: Path) -> None:
+    (command,) = re.findall(r"requirements\.py( \w+)? >", path.read_text())
+    script = [sys.executable, str(ROOT / "containers" / "requirements.py"), *command.split()]
+    said = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "starlette" in {Requirement(line).name for line in said.splitlines()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_entry_points_are_one_and_the_same(path: Path) -> None:
+    stage = {one.word: one.rest for one in last_stage(parse(path.read_text()))}
+    program, *arguments = json.loads(stage["ENTRYPOINT"])
+    assert arguments == ["-m", "aural.container"]
+    assert json.loads(stage["CMD"]) == ["serve"]
+    assert program == "/opt/venv/bin/python" or (program == "python" and "PATH=/opt/venv/bin:$PATH" in stage["ENV"])
+    assert "-m venv /opt/venv" in path.read_text()
+
+
+def test_the_entry_point_serves_and_ends_when_asked(tmp_path: Path) -> None:
+    port = free_port()
+    given = {"AURAL_MODEL": "fake", "AURAL_REPLICAS": "1", "AURAL_HOST": "127.0.0.1"}
+    given |= {"AURAL_MODEL_FOLDER": str(tmp_path), "SAGEMAKER_BIND_TO_PORT": str(port), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-m", "aural.container", "serve"], env=os.environ | given)
+    try:
+        wait_until(lambda: pings(port, process), START_S)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(35) == 0
+
+
 def test_caches_go_where_one_may_write(tmp_path: Path) -> None:
+    scratch = container.environment({"TMPDIR": str(tmp_path)})
+    folders = {scratch[name] for name in container.CACHES}
+    assert len(folders) == len(container.CACHES)
+    assert all(Path(folder).parent == tmp_path for folder in folders)
+    assert {"TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR", "VLLM_CONFIG_ROOT", "VLLM_CACHE_ROOT"} <= scratch.keys()
     made = container.environment({"AURAL_MODEL_FOLDER": str(tmp_path), "HF_HOME": "/given"})
     assert made["HF_HOME"] == "/given"
     assert made["AURAL_CACHE"] == "/tmp/aural"
