@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from aural.deploy.endpoint import Place
 from aural.deploy.plan import make_plan, render
 from aural.deploy.resources import Call, differences
 from aural.deploy.scaling import propose_target
-from aural.deploy.spec import Deployment, Instance, Network, Scaling, load, parse
+from aural.deploy.spec import Alarms, Deployment, Instance, Network, Scaling, load, parse
 from aural.errors import SettingsError
 from tests.deploy.conftest import ARTICLE, ROOT, example
 from tests.deploy.test_lifecycle import several
@@ -143,6 +145,44 @@ def test_the_role_may_do_what_it_needs_and_no_more() -> None:
     reads = next(one for one in allowed if one["Action"] == ["s3:GetObject"])
     assert reads["Resource"] == ["arn:aws:s3:::my-models/parakeet-tdt-0.6b-v2/*"]
     assert not [one for one in allowed if "s3:PutObject" in one["Action"]]
+
+
+def allowed_who_deploys() -> list[dict[str, Any]]:
+    """The statements of docs/sagemaker.md."""
+    text = (ROOT / "docs" / "sagemaker.md").read_text()
+    (policy,) = re.findall(r"```json\n(\{\"Version\".*?)```", text, re.DOTALL)
+    statements: list[dict[str, Any]] = json.loads(policy)["Statement"]
+    return statements
+
+
+def may(action: str, resource: str) -> bool:
+    def covers(given: str | list[str], name: str) -> bool:
+        return any(fnmatchcase(name, one) for one in ([given] if isinstance(given, str) else given))
+
+    return any(covers(one["Action"], action) and covers(one["Resource"], resource) for one in allowed_who_deploys())
+
+
+@pytest.mark.parametrize("name", ARTICLE)
+def test_who_deploys_may_make_all_that_is_planned(name: str) -> None:
+    for action in make_plan(replace(example(name), alarms=Alarms(email="a@example.com")), None).actions:
+        resource = f"arn:aws:iam::123456789012:role/{action.resource.name}" if action.resource.service == "iam" else "x"
+        for call in (action.resource.create, action.resource.read, action.resource.delete, action.resource.update):
+            if call is not None:
+                camel = "".join(part.capitalize() for part in call.operation.split("_"))
+                assert may(f"{call.service}:{camel}", resource), call.operation
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("s3:ListBucket", "arn:aws:s3:::my-models"),
+        ("s3:PutObject", "arn:aws:s3:::my-models/out/trial.wav"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/aural-aural"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/my-role"),
+    ],
+)
+def test_who_deploys_may_use_buckets_and_a_role_of_ones_own(action: str, resource: str) -> None:
+    assert may(action, resource)
 
 
 def test_gpu_targets_sum_over_the_gpus() -> None:
