@@ -125,6 +125,21 @@ def test_the_client_hears_whole_files_and_streams(deployed: Deployed, clips: dic
     assert "lobster" in words(" ".join(segment["text"] for segment in segments))
 
 
+def test_boto3_as_it_is_streams_segments(runtime: Any, clips: dict[str, Recording]) -> None:
+    answer = runtime.invoke_endpoint_with_response_stream(
+        EndpointName="whisper",
+        ContentType="audio/flac",
+        Accept="application/x-ndjson",
+        CustomAttributes="language=en,timestamps=segment",
+        Body=clips[LOBSTER].bytes,
+    )
+    parts = b"".join(event["PayloadPart"]["Bytes"] for event in answer["Body"])
+    *segments, done = map(json.loads, parts.splitlines())
+    assert {segment["type"] for segment in segments} == {"segment"}
+    assert (answer["ContentType"], done["type"]) == ("application/x-ndjson", "done")
+    assert "lobster" in words(done["text"])
+
+
 def test_the_trial_goes_through_every_route(deployed: Deployed) -> None:
     said = deployed.run("test")
     assert said.count("ok    ") == 7
