@@ -37,6 +37,14 @@ def ask(cluster: Cluster, text: str, model: str = "steady", pause_s: float = 0.0
     return cluster.post(f"/invocations?model={model}", body, content_type="audio/wav")
 
 
+def aural(*arguments: str) -> str:
+    """What the command line prints."""
+    command = [sys.executable, "-m", "aural", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def test_the_sdk_hears_files(cluster: Cluster, clips: dict[str, Recording]) -> None:
     with openai.OpenAI(base_url=f"{cluster.url}/v1", api_key="none", max_retries=0) as client:
         for name in ("whisper-tiny.en", "whisper-1"):
@@ -211,14 +219,9 @@ def test_a_new_machine_takes_its_share(cluster: Cluster) -> None:
 def test_aural_bench_measures_a_cluster_like_any_server(cluster: Cluster, tmp_path: Path) -> None:
     flags = ["--target", cluster.url, "--audio", str(DATA), "--durations", "mix", "--concurrency", "2"]
     flags += ["--requests", "4", "--warm-up", "1", "--model", "whisper-tiny.en", "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "aural", "bench", "run", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    aural("bench", "run", *flags)
     assert (tmp_path / "run" / "report.md").is_file()
 
 
 def test_aural_deploy_test_tries_a_cluster_like_any_server(cluster: Cluster) -> None:
-    command = [sys.executable, "-m", "aural", "deploy", "test", "--url", cluster.url]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["ok"] * 6
+    assert [line.split()[0] for line in aural("deploy", "test", "--url", cluster.url).splitlines()] == ["ok"] * 6
