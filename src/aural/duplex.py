@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidStatus
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK, InvalidHandshake, InvalidStatus
 from websockets.frames import CloseCode
 
 from aural.errors import CallFailed, SettingsError
@@ -75,7 +75,7 @@ async def _socket(address: str, query: str, api_key: str, path: str = "") -> Asy
         socket = await open_socket(target, additional_headers=headers, max_size=MAX_MESSAGE_BYTES, max_queue=WAITING)
     except InvalidStatus as error:
         raise CallFailed(error.response.status_code, "refused", str(error)) from error
-    except OSError as error:
+    except (OSError, InvalidHandshake) as error:
         raise CallFailed(503, "unreachable", f"{address}: {error}") from error
     try:
         yield _Socket(socket)

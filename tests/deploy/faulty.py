@@ -35,6 +35,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self.server.answer:
             self.server.over.wait()
 
+    def do_GET(self) -> None:
+        self.wfile.write(self.server.answer)
+
     def log_message(self, form: str, *values: object) -> None:
         """Silent."""
 

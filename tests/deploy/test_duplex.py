@@ -11,6 +11,7 @@ import pytest
 
 from aural.duplex import Duplex, Message, Parts, connect
 from aural.errors import CallFailed, SettingsError
+from tests.deploy.faulty import faulty
 from tests.deploy.local import Local
 
 PATH = "/invocations-bidirectional-stream"
@@ -75,6 +76,12 @@ def test_what_aws_would_refuse(echo: Local, name: str, path: str) -> None:
 def test_nobody_there() -> None:
     with pytest.raises(CallFailed, match="unreachable"):
         spoken("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("answer", [b"nonsense\r\n\r\n", b"HTTP/1.1 101 Yes\r\n\r\n"])
+def test_who_speaks_no_websocket(answer: bytes) -> None:
+    with faulty(answer) as server, pytest.raises(CallFailed, match="unreachable"):
+        spoken(server.url)
 
 
 def test_an_endpoint_needs_awss_client_or_a_region() -> None:
