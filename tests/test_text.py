@@ -41,6 +41,11 @@ def test_joining_loses_nothing():
     )
 
 
+def test_what_was_suppressed_comes_in_order_of_time():
+    late, early = (Suppressed(start, start + 1, Reason.NO_SPEECH) for start in (7, 3))
+    assert text.join([Transcript((), (late,)), Transcript((), (early,))]).suppressed == (early, late)
+
+
 def test_nothing_heard_has_the_language_of_the_first_clip():
     assert text.join([part(language="cy"), part(language="en")]).language == "cy"
 

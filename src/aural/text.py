@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
+from operator import attrgetter
 from typing import Protocol
 
 from aural.languages import SPACELESS, Script
@@ -13,14 +14,14 @@ from aural.types import Segment, Transcript
 
 def join(transcripts: Iterable[Transcript]) -> Transcript:
     """One transcript from the transcripts of consecutive clips, all in the clock of the file. Its language is that of
-    the first clip in which something was heard."""
+    the first clip in which something was heard; what was suppressed comes in order of time."""
     parts = [spaced(part) for part in transcripts]
     if not parts:
         return Transcript()
     heard = next((part for part in parts if part.segments), parts[0])
     return Transcript(
         segments=tuple(segment for part in parts for segment in part.segments),
-        suppressed=tuple(gap for part in parts for gap in part.suppressed),
+        suppressed=tuple(sorted((gap for part in parts for gap in part.suppressed), key=attrgetter("start"))),
         language=heard.language,
         language_probability=heard.language_probability,
         redone=any(part.redone for part in parts),

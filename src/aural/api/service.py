@@ -32,7 +32,7 @@ from aural.serving.live import Live
 from aural.serving.model import UNLOADED
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
-from aural.text import spaced
+from aural.text import join, spaced
 from aural.types import Options, Pcm, Timestamps, Transcript
 
 
@@ -222,8 +222,8 @@ def _together(heard: Sequence[Transcript]) -> tuple[Transcript, tuple[int, ...]]
     pairs.sort(key=lambda pair: (pair[0].start, pair[1]))
     loudest = max(heard, key=lambda one: len(one.segments))
     segments = tuple(segment for segment, _ in pairs)
-    suppressed = tuple(sorted((gap for one in heard for gap in one.suppressed), key=lambda gap: gap.start))
-    return replace(loudest, segments=segments, suppressed=suppressed), tuple(channel for _, channel in pairs)
+    together = replace(loudest, segments=segments, suppressed=join(heard).suppressed)
+    return together, tuple(channel for _, channel in pairs)
 
 
 async def _redacted(parts: AsyncGenerator[Transcript], categories: tuple[str, ...]) -> AsyncGenerator[Transcript]:

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cache
-from operator import attrgetter
 
 from aural import text
 from aural.audio.cut import cut
@@ -123,8 +122,7 @@ def _voiced(heard: Transcript, voices: Sequence[Span], length: int) -> Transcrip
     if dropped and not kept:
         whole = Suppressed(0, length, Reason.NO_SPEECH, text.plain(heard.segments))
         return replace(heard, segments=(), suppressed=(whole,))
-    suppressed = sorted((*heard.suppressed, *dropped), key=attrgetter("start"))
-    return replace(heard, segments=tuple(kept), suppressed=tuple(suppressed))
+    return replace(heard, segments=tuple(kept), suppressed=(*heard.suppressed, *dropped))
 
 
 def _within(heard: Transcript, length: int) -> Transcript:
