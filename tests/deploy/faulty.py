@@ -1,4 +1,4 @@
-"""A server of one answer, whole or not, which counts how often it is asked."""
+"""A server of one answer, whole or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Faulty(ThreadingHTTPServer):
     daemon_threads = True
     answer = b""
-    asked = 0
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -30,7 +29,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked += 1
         self.wfile.write(self.server.answer)
         if not self.server.answer:
             self.server.over.wait()
