@@ -100,6 +100,8 @@ def test_no_file_says_nothing(tmp_path):
 def test_flags():
     words = command_line({"max_model_len": 8, "enforce_eager": True, "trust_remote_code": False, "model": "m"})
     assert words == ["--max-model-len", "8", "--enforce-eager", "--no-trust-remote-code"]
+    assert command_line({"disable_log_stats": True}) == ["--disable-log-stats"]
+    assert command_line({"disable_log_stats": False}) == []
     assert command_line({"limit_mm_per_prompt": {"audio": 8}}) == ["--limit-mm-per-prompt", '{"audio": 8}']
     for key in ("port", "host", "api_key", "served_model_name", "max_modle_len"):
         with pytest.raises(SettingsError, match=key):

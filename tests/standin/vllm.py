@@ -48,7 +48,6 @@ SWITCHES = (
     "enforce-eager",
     "enable-chunked-prefill",
     "enable-prefix-caching",
-    "disable-log-stats",
 )
 
 
@@ -234,6 +233,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         parser.add_argument(f"--{flag}")
     for switch in SWITCHES:
         parser.add_argument(f"--{switch}", action=argparse.BooleanOptionalAction)
+    parser.add_argument("--disable-log-stats", action="store_true")
     return parser.parse_args(arguments)
 
 

@@ -39,6 +39,8 @@ ARGUMENTS = frozenset(
 """Those that a model may need, by name with underscores. The rest belongs to the server: address, keys, names."""
 VOXTRAL = {"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral", "dtype": "bfloat16"}
 """What Mistral's weights want."""
+LONE = frozenset({"disable_log_stats"})
+"""Switches that vLLM has no `--no-` form of: they are off unless said."""
 
 RENAMED = {
     "model_id": "model",
@@ -69,7 +71,7 @@ def command_line(table: Mapping[str, Any]) -> list[str]:
     for key, value in table.items():
         flag = "--" + key.replace("_", "-")
         if isinstance(value, bool):
-            words.append(flag if value else f"--no-{flag[2:]}")
+            words += [flag] if value else [] if key in LONE else [f"--no-{flag[2:]}"]
         elif key != "model":
             words += [flag, json.dumps(value) if isinstance(value, Mapping | list) else str(value)]
     return words
