@@ -13,6 +13,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.api.test_hangup import calling
 from tests.api.wire import exchange, request, speech
 from tests.conftest import Server, serving, wait_until
 from tests.standin.fixtures import Upstream, free_port, upstream
@@ -183,6 +184,17 @@ def test_what_is_refused(voxtral: Server, change: dict[str, Any], status: int, p
     body = {"model": "voxtral-mini-3b", "messages": user(said("hello"), QUESTION)} | change
     got, answer = post(voxtral, "/v1/chat/completions", body)
     assert (got, part in answer["error"]["message"]) == (status, True), answer
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_hangs_up_frees_the_place(voxtral: Server, running: Upstream, stream: bool) -> None:
+    before = voxtral.metric("aural_requests_total{route=.[^}]*,status=.499.}")
+    [_, model] = voxtral.health()["models"]
+    body = {"model": model["name"], "messages": user(said("stall")), "stream": stream}
+    with calling(voxtral, request("/v1/chat/completions", json.dumps(body).encode())):
+        wait_until(lambda: voxtral.health()["models"][1]["replicas"][0]["busy"], 60)
+    wait_until(lambda: not voxtral.health()["models"][1]["replicas"][0]["busy"], 60)
+    wait_until(lambda: voxtral.metric("aural_requests_total{route=.[^}]*,status=.499.}") == before + 1, 60)
 
 
 def test_an_answer_that_breaks_off_says_so() -> None:

@@ -56,9 +56,8 @@ FIXED = frozenset({"role", "id", "type", "name"})
 """Keys of an answer's message that the model does not word."""
 MOST_AUDIO_S = 40 * 60.0
 """What Voxtral can take in at once."""
-ANSWER_S = 600.0
 CHUNK_S = 120.0
-"""A whole answer, and the next piece of a streamed one, takes no longer."""
+"""The next piece of a streamed answer takes no longer."""
 
 
 async def completions(request: Request) -> Response:
@@ -92,21 +91,20 @@ async def converse(request: Request, asked: dict[str, Any]) -> Response:
         if private and (piecemeal := next((key for key in PIECEMEAL if asked.get(key)), None)):
             why = "this server redacts, which takes whole answers"
             raise UnsupportedParameter(piecemeal, asked[piecemeal], name, why)
+        vllm = answerer(transcriber.scheduler)
+        vllm.admit()
         messages = await _prepared(service, asked["messages"])
         body = {key: value for key, value in asked.items() if key not in OWN} | {"messages": messages}
         try:
-            vllm = answerer(transcriber.scheduler)
-            response = await stack.enter_async_context(vllm.converse(body))
-            if not response.is_success:
-                raise await _refusal(response, name)
-            if asked.get("stream"):
-                pieces = _pieces(response, name, stack.pop_all())
-                return StreamingResponse(pieces, media_type="text/event-stream")
-            async with asyncio.timeout(ANSWER_S):
-                data = await unless_gone(request, response.aread())
-        except (Unreachable, TimeoutError) as error:
+            response = await unless_gone(request, stack.enter_async_context(vllm.converse(body)))
+        except Unreachable as error:
             raise WorkerLost(name, f"{name} was lost while it answered") from error
-        return JSONResponse({**_without(private, orjson.loads(data)), "model": name})
+        if not response.is_success:
+            raise _refusal(response, name)
+        if asked.get("stream"):
+            pieces = _pieces(response, name, stack.pop_all())
+            return StreamingResponse(pieces, media_type="text/event-stream")
+        return JSONResponse({**_without(private, orjson.loads(response.content)), "model": name})
 
 
 def _without(private: Sequence[str], answer: dict[str, Any]) -> dict[str, Any]:
@@ -197,9 +195,8 @@ def _audio_in(part: dict[str, Any]) -> object:
     )
 
 
-async def _refusal(response: httpx.Response, name: str) -> AuralError:
+def _refusal(response: httpx.Response, name: str) -> AuralError:
     """vLLM's error as ours."""
-    await response.aread()
     words = f"{name}: {message_of(response)}"
     match response.status_code:
         case 400 | 404 | 413 | 422:
@@ -217,7 +214,7 @@ async def _pieces(response: httpx.Response, name: str, lease: AsyncExitStack) ->
             while (line := await asyncio.wait_for(anext(lines, None), CHUNK_S)) is not None:
                 if line.startswith("data:"):
                     yield _renamed(line.removeprefix("data:").strip(), name)
-    except (Unreachable, TimeoutError):
+    except Unreachable:
         lost = WorkerLost(name, f"{name} was lost while it answered")
         yield b"data: " + orjson.dumps(body_of(lost)) + b"\n\n"
 

@@ -22,11 +22,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from aural.engines.base import ModelSpec
 from aural.engines.voxtral import Unreachable, Voxtral, answer, capabilities
 from aural.errors import EngineFailed, LoadFailed, NotReady, Overloaded
 from aural.serving.door import Door
 from aural.serving.messages import Heard, Mishap
+from aural.serving.places import Places
 from aural.serving.rehearsal import rehearsal
 from aural.serving.supervisor import LOAD_S, STALL_FACTOR, STALL_S, Replica, State, WorkerGone, resident_bytes
 from aural.types import SAMPLE_RATE, Clip, Transcript
@@ -45,6 +48,8 @@ GRACE_S, GRACE_ELSEWHERE_S = 30.0, 10.0
 END_S = 8.0
 WRONG_ARGUMENTS = b"ended 2\n"
 """What the guardian says of a command whose arguments nobody understands: trying again would not help."""
+ANSWER_S, TURN_S = 600.0, 30.0
+"""A whole answer to a chat, and the first piece of a streamed one, takes no longer; nor does waiting for a place."""
 TRANSCRIBE_RTFX = 1.0
 """Assumed before anything was heard."""
 
@@ -95,13 +100,13 @@ class Vllm(Replica):
         self._link: _Link | None = None
         self._asked: dict[int, asyncio.Task[Transcript]] = {}
         """What vLLM is hearing, by the identity of the clip."""
-        self._taken = 0
+        self._places = Places(spec.places)
         self._doubt = asyncio.Event()
         self._stalled = False
 
     @property
     def vacancies(self) -> int:
-        return max(0, self.spec.places - self._taken) if self.state is State.READY else 0
+        return self._places.free if self.state is State.READY else 0
 
     @property
     def is_free(self) -> bool:
@@ -109,7 +114,7 @@ class Vllm(Replica):
 
     @property
     def load(self) -> float:
-        return self._taken / self.spec.places
+        return self._places.taken / self.spec.places
 
     @property
     def pid(self) -> int | None:
@@ -121,7 +126,7 @@ class Vllm(Replica):
         return _group_bytes(guardian.pid) if guardian and self.spec.device == "cpu" else 0
 
     def take(self) -> None:
-        self._taken += 1
+        self._places.take()
         self.busy = True
 
     def drop(self, clip: Clip) -> None:
@@ -130,13 +135,13 @@ class Vllm(Replica):
             task.cancel()
 
     def _release(self) -> None:
-        self._taken -= 1
-        self.busy = self._taken > 0
+        self._places.release()
+        self.busy = self._places.taken > 0
 
     async def hear(self, clips: Sequence[Clip]) -> Heard:
         """One clip, for which a place was taken; raises WorkerGone."""
         [clip] = clips
-        together, began = max(1, self._taken), time.monotonic()
+        together, began = max(1, self._places.taken), time.monotonic()
         try:
             result = await self._asked_for(clip)
         finally:
@@ -190,30 +195,63 @@ class Vllm(Replica):
             task.cancel()
             del self._asked[id(clip)]
 
+    def admit(self) -> None:
+        """Raises NotReady, and Overloaded when as many chats wait for a place as there are places."""
+        self._ready()
+        if self._places.waiting >= self._places.count:
+            raise self._overloaded()
+
+    def _ready(self) -> _Link:
+        if self._link is None or self.state is not State.READY:
+            raise NotReady(self.spec.name, self.state.value)
+        return self._link
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"{self.spec.name} is answering {self.spec.places} requests already", retry_after_s=1.0)
+
     @asynccontextmanager
     async def converse(self, body: dict[str, Any]) -> AsyncIterator[httpx.Response]:
-        """vLLM's answer to a chat, not read yet; raises Overloaded, NotReady, Unreachable."""
+        """vLLM's answer to a chat, whole unless it is to be streamed; raises Overloaded, NotReady, Unreachable. Times
+        that run out while it is read count as vLLM's."""
         import httpx
 
-        link = self._link
-        if link is None or self.state is not State.READY:
-            raise NotReady(self.spec.name, self.state.value)
-        if not self.vacancies:
-            raise Overloaded(f"{self.spec.name} is answering {self.spec.places} requests already", retry_after_s=1.0)
-        self.take()
+        self.admit()
+        await self._turn()
         try:
-            request = link.client.build_request(
-                "POST", "/v1/chat/completions", json={**body, "model": link.voxtral.model}
-            )
-            response = await link.client.send(request, stream=True)
+            response = await self._answered(body)
             async with contextlib.aclosing(response):
                 yield response
+            self._heard_at = time.monotonic()
+        except TimeoutError as error:
+            self._stalled = True
+            self._doubt.set()
+            raise Unreachable(f"{self.spec.name} took too long to answer") from error
         except httpx.TransportError as error:
             self._doubt.set()
             raise Unreachable(f"{self.spec.name} stopped answering: {type(error).__name__} {error}".rstrip()) from error
         finally:
             self._release()
             self._on_change()
+
+    async def _turn(self) -> None:
+        """A place for a chat; raises Overloaded."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._places.turn()
+        except TimeoutError as error:
+            raise self._overloaded() from error
+        self.busy = True
+
+    async def _answered(self, body: dict[str, Any]) -> httpx.Response:
+        """A response that is read already unless it is an answer to be streamed; raises NotReady."""
+        content = await asyncio.to_thread(orjson.dumps, {**body, "model": self._ready().voxtral.model})
+        client, headers = self._ready().client, {"Content-Type": "application/json"}
+        request = client.build_request("POST", "/v1/chat/completions", content=content, headers=headers)
+        async with asyncio.timeout(ANSWER_S):
+            response = await client.send(request, stream=True)
+            if not (body.get("stream") and response.is_success):
+                await response.aread()
+        return response
 
     async def _launch(self) -> None:
         """Start vLLM unless it runs elsewhere, wait until it is ready, and let it hear something."""
@@ -274,12 +312,15 @@ class Vllm(Replica):
         self._doubt.clear()
 
     async def _hears(self, link: _Link) -> bool:
-        """Ask for a canary's transcript after a stall, and when nobody has asked for long."""
-        if not self._stalled and (self._taken or time.monotonic() - self._heard_at < CANARY_EVERY_S):
+        """Ask for a canary's transcript after a stall, and when nothing was heard for long. Clips that are being heard
+        have deadlines of their own; each chat that is being answered may hold it up."""
+        is_quiet = time.monotonic() - self._heard_at > CANARY_EVERY_S
+        if not self._stalled and (self._asked or not self._places.free or not is_quiet):
             return True
         self._stalled = False
+        chats = self._places.taken - len(self._asked)
         try:
-            async with asyncio.timeout(STALL_S):
+            async with asyncio.timeout(STALL_S * (1 + chats)):
                 await link.voxtral.hear(link.client, Clip(rehearsal()))
         except (Unreachable, EngineFailed, TimeoutError):
             return False
@@ -325,11 +366,11 @@ async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[s
 
 
 def answerer(scheduler: Door) -> Vllm:
-    """The replica with most places that can chat; raises NotReady."""
+    """The replica that can chat and is used least; raises NotReady."""
     ready = [one for one in scheduler.replicas if isinstance(one, Vllm) and one.state is State.READY]
     if not ready:
         raise NotReady(scheduler.name, scheduler.state.value)
-    return max(ready, key=lambda one: one.vacancies)
+    return min(ready, key=lambda one: one.load)
 
 
 def vllm_command() -> list[str]:
