@@ -129,7 +129,7 @@ def test_what_it_says_of_itself(beside: Server) -> None:
     [
         ("refuse", 500, "engine_failed", "maximum context length"),
         ("fail", 500, "engine_failed", "EngineCore encountered an issue"),
-        ("busy", 503, "worker_lost", "died"),
+        ("busy", 503, "overloaded", "overloaded"),
     ],
 )
 def test_errors(beside: Server, order: str, status: int, code: str, part: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aural.engines.base import ModelSpec
 from aural.engines.voxtral import Unreachable, Voxtral
-from aural.errors import Overloaded
+from aural.errors import EngineFailed, Overloaded
 from aural.metrics import Metrics
 from aural.serving import vllm
 from aural.serving.door import Limits
@@ -53,6 +53,16 @@ class Upstream:
 def says(status: int = 200, **body: Any) -> Answer:
     async def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(status, json=body)
+
+    return answer
+
+
+def in_turn(*answers: Answer) -> Answer:
+    """Each once, and the last again and again."""
+    left = list(answers)
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        return await (left.pop(0) if len(left) > 1 else left[0])(request)
 
     return answer
 
@@ -108,12 +118,10 @@ async def test_a_chat_that_stalls_has_the_engine_looked_after(
     async with beside() as scheduler:
         monkeypatch.setattr(vllm, "ANSWER_S", 0.01)
         monkeypatch.setattr(vllm, "STALL_S", 0.01)
-        upstream.routes[CHAT] = upstream.routes[HEAR] = never
+        upstream.routes[CHAT], upstream.routes[HEAR] = never, in_turn(never, says(text="hello"))
         with pytest.raises(Unreachable, match="took too long"):
             await chat(only(scheduler))
-        await until(lambda: scheduler.state is State.RESTARTING)
-        upstream.routes[HEAR] = says(text="hello")
-        await until(lambda: scheduler.state is State.READY)
+        await until(lambda: only(scheduler).restarts == 1 and scheduler.state is State.READY)
         assert only(scheduler).vacancies == 2
 
 
@@ -156,3 +164,75 @@ async def test_a_chat_waits_no_longer_than_it_may(upstream: Upstream, monkeypatc
         only(scheduler).take()
         with pytest.raises(Overloaded):
             await chat(only(scheduler))
+
+
+# Health
+
+
+async def silent(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("")
+
+
+async def dropped(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("")
+
+
+async def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("")
+
+
+@in_loop
+async def test_health_that_fails_now_and_then_costs_nothing(upstream: Upstream) -> None:
+    async with beside() as scheduler:
+        upstream.routes[HEALTH] = in_turn(silent, silent, says(), silent, says(500), says())
+        before = upstream.count(HEALTH)
+        await until(lambda: upstream.count(HEALTH) > before + 6)
+        assert (scheduler.state, only(scheduler).restarts) == (State.READY, 0)
+
+
+@pytest.mark.parametrize("answer", [says(503), refused, silent])
+@in_loop
+async def test_one_that_is_gone_is_waited_for(upstream: Upstream, answer: Answer) -> None:
+    async with beside() as scheduler:
+        upstream.routes[HEALTH] = answer
+        await until(lambda: scheduler.state is State.RESTARTING)
+        upstream.routes[HEALTH] = says()
+        await until(lambda: scheduler.state is State.READY)
+        assert await heard(scheduler, "hello") == "hello"
+
+
+@in_loop
+async def test_a_clip_that_fails_while_health_is_slow_costs_only_itself(upstream: Upstream) -> None:
+    async with beside() as scheduler:
+        upstream.routes[HEALTH] = in_turn(silent, says())
+        upstream.routes[HEAR] = in_turn(says(500, message="no"), says(text="hello"))
+        with pytest.raises(EngineFailed):
+            await heard(scheduler, "hello")
+        assert await heard(scheduler, "hello") == "hello"
+        assert only(scheduler).restarts == 0
+
+
+@in_loop
+async def test_a_clip_that_breaks_off_while_health_is_slow_is_heard_later(upstream: Upstream) -> None:
+    async with beside() as scheduler:
+        upstream.routes[HEALTH] = in_turn(silent, silent, says())
+        upstream.routes[HEAR] = in_turn(dropped, says(text="hello"))
+        assert await heard(scheduler, "hello") == "hello"
+        assert (scheduler.state, only(scheduler).restarts) == (State.READY, 0)
+
+
+# An upstream that is busy
+
+BUSY = says(503, message="The server is overloaded.")
+
+
+@in_loop
+async def test_a_clip_is_tried_again_after_a_pause(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "BUSY_S", 0.0)
+    async with beside() as scheduler:
+        upstream.routes[HEAR] = in_turn(BUSY, says(text="hello"))
+        assert await heard(scheduler, "hello") == "hello"
+        upstream.routes[HEAR] = BUSY
+        with pytest.raises(Overloaded, match="The server is overloaded"):
+            await heard(scheduler, "hello")
+        assert (scheduler.state, only(scheduler).vacancies) == (State.READY, 2)

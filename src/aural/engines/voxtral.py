@@ -39,6 +39,10 @@ class Unreachable(Exception):
     """vLLM did not answer, or says that its engine is dead."""
 
 
+class Busy(Unreachable):
+    """vLLM, or what stands before it, takes nothing more for now."""
+
+
 def capabilities(model: str) -> Capabilities:
     """What the model of this name can do behind vLLM. The realtime one transcribes only."""
     is_realtime = "realtime" in model.lower()
@@ -149,7 +153,8 @@ async def answer(client: httpx.AsyncClient, method: str, path: str, **content: A
     except (httpx.HTTPError, RuntimeError) as error:  # the latter when the client was closed meanwhile
         raise Unreachable(f"{client.base_url} does not answer: {type(error).__name__} {error}".rstrip()) from error
     if response.status_code in (502, 503, 504):
-        raise Unreachable(f"{client.base_url} answered {response.status_code}: {message_of(response)}")
+        kind = Busy if response.status_code == 503 else Unreachable
+        raise kind(f"{client.base_url} answered {response.status_code}: {message_of(response)}")
     return response
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from aural.engines.base import Capabilities, ModelSpec
-from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, WorkerLost
+from aural.errors import AuralError, Draining, EngineFailed, LoadFailed, NotReady, Overloaded, WorkerLost
 from aural.metrics import Metrics
 from aural.serving.door import Door, Limits
 from aural.serving.load import BusyShare
@@ -173,6 +173,9 @@ class Scheduler(Door):
             heard = await replica.hear([job.clip for job in jobs])
         except WorkerGone:
             self._retry(jobs)
+        except Overloaded as error:
+            for job in jobs:
+                _fail(job, error)
         else:
             self._deliver(jobs, heard)
             self._await_return(jobs, began)

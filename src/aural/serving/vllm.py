@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aural.engines.base import ModelSpec
-from aural.engines.voxtral import Unreachable, Voxtral, answer, capabilities
+from aural.engines.voxtral import Busy, Unreachable, Voxtral, capabilities
 from aural.errors import EngineFailed, LoadFailed, NotReady, Overloaded
 from aural.serving.door import Door
 from aural.serving.messages import Heard, Mishap
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("aural.vllm")
 
 HEALTH_EVERY_S = 2.0
-HEALTH_S = 5.0
-"""An answer to /health takes no longer."""
+HEALTH_S, MISSES = 5.0, 3
+"""An answer to /health takes no longer; one that misses so many in a row is given up."""
+BUSY_S = 1.0
+"""A clip that vLLM is too busy for is tried once more after this pause."""
 CANARY_EVERY_S = 60.0
 GRACE_S, GRACE_ELSEWHERE_S = 30.0, 10.0
 """Clips wait so long for a vLLM that is gone, ours or one elsewhere; then they are refused until it is back."""
@@ -52,6 +55,16 @@ ANSWER_S, TURN_S = 600.0, 30.0
 """A whole answer to a chat, and the first piece of a streamed one, takes no longer; nor does waiting for a place."""
 TRANSCRIBE_RTFX = 1.0
 """Assumed before anything was heard."""
+
+
+class Health(Enum):
+    """What /health says."""
+
+    WELL = "well"
+    SILENT = "silent"
+    """No answer in time, or none that makes sense: it may be busy."""
+    GONE = "gone"
+    """Nobody listens, or vLLM says that its engine is dead."""
 
 
 @dataclass(slots=True)
@@ -65,14 +78,19 @@ class _Link:
     writer: asyncio.StreamWriter | None = None
     pid: int | None = None
 
-    async def is_well(self) -> bool:
-        """Whether it answers, and does not say that its engine is dead."""
+    async def health(self) -> Health:
+        import httpx
+
         try:
             async with asyncio.timeout(HEALTH_S):
-                response = await answer(self.client, "GET", "/health")
-        except (Unreachable, TimeoutError):
-            return False
-        return response.is_success or response.status_code == 404
+                response = await self.client.get("/health")
+        except httpx.ConnectError:
+            return Health.GONE
+        except (httpx.HTTPError, RuntimeError, TimeoutError):  # RuntimeError when the client was closed meanwhile
+            return Health.SILENT
+        if response.status_code == 503:
+            return Health.GONE
+        return Health.WELL if response.is_success or response.status_code == 404 else Health.SILENT
 
     async def end(self) -> str | None:
         """End what is ours; returns what the guardian said of it."""
@@ -159,21 +177,23 @@ class Vllm(Replica):
         try:
             return await self._transcript(link, clip)
         except EngineFailed as error:
-            if await link.is_well():
+            if await link.health() is not Health.GONE:
                 return Mishap(str(error))
-            self._lose(link)
+            self._suspect(link)
             raise WorkerGone from error
         except Unreachable as error:
-            if not await link.is_well():
-                self._lose(link)
+            if await link.health() is not Health.WELL:
+                self._suspect(link)
+            elif isinstance(error, Busy):
+                raise Overloaded(f"{self.spec.name}: {error}", retry_after_s=1.0) from error
             raise WorkerGone from error
         except WorkerGone:
             raise
         except Exception as error:  # noqa: BLE001 - as in a worker: whatever it is, it belongs to this clip
             return Mishap(f"{type(error).__name__}: {error}")
 
-    def _lose(self, link: _Link) -> None:
-        """Give it nothing more, and have it looked after."""
+    def _suspect(self, link: _Link) -> None:
+        """Give it nothing more until it has been looked after."""
         if link is self._link and self.state is State.READY:
             self._set(State.RESTARTING)
             self._doubt.set()
@@ -181,7 +201,7 @@ class Vllm(Replica):
     async def _transcript(self, link: _Link, clip: Clip) -> Transcript:
         """What vLLM hears, unless it takes far too long or is given up or dropped meanwhile; raises WorkerGone."""
         audio_s = len(clip) / SAMPLE_RATE
-        task = asyncio.ensure_future(link.voxtral.hear(link.client, clip))
+        task = asyncio.ensure_future(_heard(link, clip))
         self._asked[id(clip)] = task
         try:
             await asyncio.wait([task], timeout=max(STALL_S, STALL_FACTOR * audio_s / max(self.rtfx, TRANSCRIBE_RTFX)))
@@ -278,7 +298,7 @@ class Vllm(Replica):
         self._set(State.READY)
 
     async def _until_well(self, link: _Link, began: float) -> None:
-        while not await link.is_well():
+        while await link.health() is not Health.WELL:
             if link.guardian and link.reader and link.guardian.returncode is not None:
                 if await link.reader.read() == WRONG_ARGUMENTS:
                     raise LoadFailed(f"{self.spec.name}: vLLM refuses its arguments; its own log says which")
@@ -290,15 +310,19 @@ class Vllm(Replica):
             await asyncio.sleep(0.2)
 
     async def _watch(self) -> None:
-        """Returns when vLLM is gone, or its engine is, or hears nothing any more."""
-        link = self._link
+        """Returns when vLLM is gone, or its engine is, or it does not answer or hear any more."""
+        link, misses = self._link, 0
         assert link is not None
         gone = asyncio.ensure_future(link.guardian.wait() if link.guardian else asyncio.Event().wait())
         try:
             while True:
                 await self._doubt_or(gone)
-                if gone.done() or not await link.is_well() or not await self._hears(link):
+                health = await link.health()
+                misses = misses + 1 if health is Health.SILENT else 0
+                if gone.done() or health is Health.GONE or misses == MISSES or not await self._hears(link):
                     return
+                if health is Health.WELL and self.state is State.RESTARTING:
+                    self._set(State.READY)
         finally:
             gone.cancel()
 
@@ -322,6 +346,8 @@ class Vllm(Replica):
         try:
             async with asyncio.timeout(STALL_S * (1 + chats)):
                 await link.voxtral.hear(link.client, Clip(rehearsal()))
+        except Busy:
+            return True
         except (Unreachable, EngineFailed, TimeoutError):
             return False
         self._heard_at = time.monotonic()
@@ -344,6 +370,15 @@ class Vllm(Replica):
         command = [*vllm_command(), "serve", self.spec.source, *where, *self.spec.arguments]
         log.info("starting vLLM", extra={"model": self.spec.name, "command": command})
         return await _guarded(voxtral, command, _environment(self.spec))
+
+
+async def _heard(link: _Link, clip: Clip) -> Transcript:
+    """The transcript, at the second try when vLLM was busy."""
+    try:
+        return await link.voxtral.hear(link.client, clip)
+    except Busy:
+        await asyncio.sleep(BUSY_S)
+        return await link.voxtral.hear(link.client, clip)
 
 
 async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[str, str]) -> _Link:
