@@ -11,7 +11,8 @@ from typing import Any
 from aural.engines.base import ModelSpec
 from aural.engines.catalog import Card, find
 from aural.engines.parakeet_files import weights_bytes
-from aural.engines.vllm_arguments import VOXTRAL, command_line, read_properties
+from aural.engines.vllm_arguments import REALTIME_ON_GPUS, VOXTRAL, command_line, read_properties
+from aural.engines.voxtral import is_realtime
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
 from aural.insight import settings as insight_settings
@@ -133,6 +134,8 @@ def vllm_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[Mo
         return [replace(spec, places=asked.max_batch or MOST_PLACES, device="remote")]
     placements = place(this_machine(), 0, device=asked.device)
     cards = [one.device_index for one in placements if one.device == "cuda"]
+    if cards and is_realtime(source):
+        table = {**REALTIME_ON_GPUS, **table}
     places = asked.max_batch or int(table.get("max_num_seqs", MOST_PLACES))
     spec = replace(spec, places=places, device="cuda" if cards else "cpu")
     groups = _groups(table, cards)

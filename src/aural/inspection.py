@@ -11,6 +11,7 @@ from rich.table import Table
 
 from aural.assembly import VLLM_FAMILY, fetched, model_specs, vllm_specs
 from aural.engines.catalog import DEFAULT_MODEL, Card, find, known, weights
+from aural.engines.voxtral import capabilities, is_realtime
 from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
@@ -34,7 +35,7 @@ def show_models() -> None:
         if card.family == "parakeet":
             hears = "25 European languages" if card.name.endswith("-v3") else "English"
         if card.family == "voxtral":
-            hears = "9 languages"
+            hears = f"{len(capabilities(card.name).languages)} languages"
         translates = card.family == "whisper" and not english
         table.add_row(
             f"{card.name} (default)" if card.name == DEFAULT_MODEL else card.name,
@@ -48,7 +49,7 @@ def show_models() -> None:
 
 def _does(card: Card, translates: bool) -> str:
     if card.family == "voxtral":
-        return "text through vLLM" if "realtime" in card.name else "text and answers through vLLM"
+        return "text through vLLM" if is_realtime(card.name) else "text and answers through vLLM"
     return "text, times of words, translation to English" if translates else "text, times of words"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import tomllib
@@ -13,6 +14,7 @@ import pytest
 from aural import assembly
 from aural.engines.catalog import find
 from aural.engines.vllm_arguments import command_line, read_properties
+from aural.engines.voxtral import capabilities
 from aural.engines.written import language_of
 from aural.errors import SettingsError
 from aural.serving.placement import Machine
@@ -147,6 +149,35 @@ def test_cards(monkeypatch, device, size, replicas, cards):
     wide = replace(asked, device="cuda", vllm={"tensor_parallel_size": 8})
     with pytest.raises(SettingsError, match="expected 8 CUDA devices"):
         assembly.vllm_specs(wide, find("voxtral-small-24b"), None)
+
+
+def test_the_realtime_model_has_no_full_graphs_on_gpus(monkeypatch, tmp_path):
+    """Nor has one in a folder, whatever its name; what the table says wins."""
+    encoder = {"encoder_args": {"causal": True}}
+    (tmp_path / "params.json").write_text(json.dumps({"multimodal": {"whisper_model_args": encoder}}))
+    words = '{"cudagraph_mode": "PIECEWISE"}'
+    for name in ("voxtral-mini-4b-realtime", f"speech={tmp_path}"):
+        card = find(name)
+        for gpus, told in ((1, [words]), (0, [])):
+            monkeypatch.setattr(assembly, "this_machine", lambda gpus=gpus: Machine(8, 2**36, gpus))
+            [spec] = assembly.vllm_specs(ModelSettings(), card, card.folder)
+            assert [word for word in spec.arguments if "cudagraph" in word] == told
+    monkeypatch.setattr(assembly, "this_machine", lambda: Machine(8, 2**36, 1))
+    own = ModelSettings(vllm={"compilation_config": {"cudagraph_mode": "NONE"}})
+    [spec] = assembly.vllm_specs(own, card, card.folder)
+    assert words not in spec.arguments
+    [spec] = assembly.vllm_specs(ModelSettings(), find("voxtral-mini-3b"), None)
+    assert "--compilation-config" not in spec.arguments
+
+
+def test_what_a_model_can_do_is_read_from_its_folder(tmp_path):
+    folder = tmp_path / "realtime"
+    folder.mkdir()
+    (folder / "params.json").write_text('{"multimodal": {"whisper_model_args": {"encoder_args": {}}}}')
+    assert capabilities(str(folder)).understanding
+    realtime = capabilities("mistralai/Voxtral-Mini-4B-Realtime-2602")
+    assert (realtime.understanding, len(realtime.languages)) == (False, 13)
+    assert language_of("我不知道这里发生了什么", realtime.languages) == ("zh", 1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from aural.engines.base import ModelSpec
 from aural.engines.voxtral import Unreachable, Voxtral
-from aural.errors import EngineFailed, Overloaded
+from aural.errors import EngineFailed, LoadFailed, Overloaded
 from aural.metrics import Metrics
 from aural.serving import vllm
 from aural.serving.door import Limits
@@ -20,6 +20,7 @@ from aural.serving.policy import Policy
 from aural.serving.scheduler import Scheduler
 from aural.serving.supervisor import State
 from aural.serving.vllm import Vllm
+from aural.types import SAMPLE_RATE
 from tests.serving.loop import heard, in_loop, until
 
 Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
@@ -108,6 +109,64 @@ async def chat(replica: Vllm) -> int:
         return response.status_code
 
 
+def long(request: httpx.Request) -> bool:
+    return len(request.content) > 20 * SAMPLE_RATE * 2
+
+
+# What is served
+
+
+@in_loop
+async def test_it_is_ready_when_it_hears_the_longest_clip(upstream: Upstream) -> None:
+    async def cramped(request: httpx.Request) -> httpx.Response:
+        whole = says(400, message="maximum context length is 64 tokens") if long(request) else says(text="hello")
+        return await whole(request)
+
+    upstream.routes[HEAR] = cramped
+    with pytest.raises(LoadFailed, match=r"clip of 30 s, which takes a max_model_len of 1054.*64 tokens"):
+        async with beside():
+            pass
+    [longest] = [request for request in upstream.asked if request.url.path == HEAR and long(request)]
+    assert b'name="max_completion_tokens"\r\n\r\n16\r\n' in longest.content
+
+
+MINI, SMALL, REALTIME = (
+    f"mistralai/Voxtral-{name}" for name in ("Mini-3B-2507", "Small-24B-2507", "Mini-4B-Realtime-2602")
+)
+
+
+@pytest.mark.parametrize(
+    "served",
+    [
+        {"id": MINI, "root": MINI},
+        {"id": "voxtral-mini-3b", "root": "/weights"},
+        {"id": "speech", "root": "/hub/models--mistralai--Voxtral-Mini-3B-2507/snapshots/0"},
+    ],
+)
+@in_loop
+async def test_the_model_is_found_among_those_that_are_served(upstream: Upstream, served: dict[str, str]) -> None:
+    upstream.served = [{"id": SMALL, "root": SMALL}, served]
+    async with beside() as scheduler:
+        assert await heard(scheduler, "hello") == "hello"
+    assert f'name="model"\r\n\r\n{served["id"]}\r\n'.encode() in upstream.asked[-1].content
+
+
+@in_loop
+async def test_another_model_than_the_one_asked_for_is_refused(upstream: Upstream) -> None:
+    upstream.served = [{"id": "voxtral", "root": SMALL}]
+    with pytest.raises(LoadFailed, match=f"expected http://vllm to serve {MINI}, got {SMALL}"):
+        async with beside():
+            pass
+
+
+@in_loop
+async def test_a_name_of_the_callers_own_stands_for_what_is_served(upstream: Upstream) -> None:
+    upstream.served = [{"id": "live", "root": REALTIME}]
+    async with beside(source="voxtral-mini-3b") as scheduler:
+        can = scheduler.capabilities
+        assert ("zh" in can.languages, can.understanding) == (True, False)
+
+
 # Chats
 
 
@@ -115,10 +174,13 @@ async def chat(replica: Vllm) -> int:
 async def test_a_chat_that_stalls_has_the_engine_looked_after(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def stalled(request: httpx.Request) -> httpx.Response:
+        return await (says(text="hello") if only(scheduler).restarts else never)(request)
+
     async with beside() as scheduler:
         monkeypatch.setattr(vllm, "ANSWER_S", 0.01)
         monkeypatch.setattr(vllm, "STALL_S", 0.01)
-        upstream.routes[CHAT], upstream.routes[HEAR] = never, in_turn(never, says(text="hello"))
+        upstream.routes[CHAT], upstream.routes[HEAR] = never, stalled
         with pytest.raises(Unreachable, match="took too long"):
             await chat(only(scheduler))
         await until(lambda: only(scheduler).restarts == 1 and scheduler.state is State.READY)

@@ -48,7 +48,8 @@ def free_port() -> int:
 @contextmanager
 def upstream(*flags: str, port: int = 0, **environment: str) -> Iterator[Upstream]:
     port = port or free_port()
-    command = [sys.executable, "-m", "tests.standin.vllm", "serve", "voxtral", "--port", str(port), *flags]
+    model = ("mistralai/Voxtral-Mini-3B-2507", "--served-model-name", "voxtral")
+    command = [sys.executable, "-m", "tests.standin.vllm", "serve", *model, "--port", str(port), *flags]
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment)
     running = Upstream(f"http://127.0.0.1:{port}", process)
     try:

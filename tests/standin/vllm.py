@@ -65,6 +65,7 @@ class Server:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.name = given.served_model_name or given.model
+        self.root = given.model
         self.style = given.style
         self.is_dead = False
         self.running = self.most_running = 0
@@ -83,7 +84,8 @@ class Server:
         return Response(status_code=503 if self.is_dead else 200)
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [{"id": self.name, "object": "model", "owned_by": "vllm"}]})
+        card = {"id": self.name, "root": self.root, "object": "model", "owned_by": "vllm"}
+        return JSONResponse({"object": "list", "data": [card]})
 
     async def show_asked(self, request: Request) -> Response:
         return JSONResponse({"most_running": self.most_running, "asked": self.asked})

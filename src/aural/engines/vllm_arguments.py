@@ -39,6 +39,8 @@ ARGUMENTS = frozenset(
 """Those that a model may need, by name with underscores. The rest belongs to the server: address, keys, names."""
 VOXTRAL = {"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral", "dtype": "bfloat16"}
 """What Mistral's weights want."""
+REALTIME_ON_GPUS = {"compilation_config": {"cudagraph_mode": "PIECEWISE"}}
+"""vLLM's realtime Voxtral does not start with full CUDA graphs, which are the default."""
 LONE = frozenset({"disable_log_stats"})
 """Switches that vLLM has no `--no-` form of: they are off unless said."""
 

@@ -11,10 +11,12 @@ import io
 import os
 import wave
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import orjson
 
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
@@ -27,11 +29,16 @@ if TYPE_CHECKING:  # a server without Voxtral starts without it
     import httpx
 
 LANGUAGES = ("en", "ar", "de", "es", "fr", "hi", "it", "nl", "pt")
-"""What vLLM takes for Voxtral. Left out, it hears others too, as far as the model goes."""
+REALTIME_LANGUAGES = (*LANGUAGES, "ja", "ko", "ru", "zh")
+"""What the models' cards name. With none said they hear others too, as far as they go."""
+LONGEST_SAMPLES = 30 * SAMPLE_RATE
 SHORTEST_SAMPLES = SAMPLE_RATE // 10
 TOKENS_PER_S = 20
 MOST_TOKENS = 64
 """A clip may give this many tokens, and TOKENS_PER_S for each second: no speaker needs them, and a loop ends there."""
+ROOM_TOKENS = MOST_TOKENS + (TOKENS_PER_S + 13) * LONGEST_SAMPLES // SAMPLE_RATE
+"""What the longest clip takes: Voxtral hears 12.5 tokens a second."""
+WARM_UP_TOKENS = 16
 CONNECT_S = 5.0
 
 
@@ -43,36 +50,64 @@ class Busy(Unreachable):
     """vLLM, or what stands before it, takes nothing more for now."""
 
 
-def capabilities(model: str) -> Capabilities:
-    """What the model of this name can do behind vLLM. The realtime one transcribes only."""
-    is_realtime = "realtime" in model.lower()
+def is_realtime(source: str) -> bool:
+    """Whether a folder, or a repository by its name, holds the realtime model: its encoder is causal."""
+    path = Path(source) / "params.json"
+    if not path.is_file():
+        return "realtime" in source.lower()
+    try:
+        parts = orjson.loads(path.read_bytes())["multimodal"]["whisper_model_args"]
+        return bool(parts["encoder_args"].get("causal"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def capabilities(source: str) -> Capabilities:
+    """What the model from there can do behind vLLM. The realtime one transcribes only."""
+    realtime = is_realtime(source)
     return Capabilities(
-        languages=LANGUAGES,
-        longest_clip=30 * SAMPLE_RATE,
+        languages=REALTIME_LANGUAGES if realtime else LANGUAGES,
+        longest_clip=LONGEST_SAMPLES,
         detects_language=True,
         timestamps=(Timestamps.NONE, Timestamps.SEGMENT),
         temperature=True,
-        understanding=not is_realtime,
+        understanding=not realtime,
     )
 
 
 def load(spec: ModelSpec) -> Voxtral:
     """The model behind `spec.upstream`, which must run; raises LoadFailed. The server does not come this way: it keeps
     vLLM as a worker (`aural.serving.vllm`)."""
-    voxtral = Voxtral(spec.upstream, capabilities(spec.name))
+    voxtral = Voxtral(spec.upstream, spec)
     try:
-        asyncio.run(voxtral.find(spec.name))
+        asyncio.run(voxtral.find())
     except Unreachable as error:
         raise LoadFailed(f"{spec.name}: {error}") from error
     return voxtral
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A model that a vLLM has."""
+
+    id: str
+    """What it is called in requests."""
+    root: str
+    """What it was loaded from: a repository or a folder."""
+
+    def is_from(self, source: str) -> bool:
+        """Whether it is that repository or folder, wherever its files lie."""
+        name = PurePath(source).name.lower()
+        return name in self.id.lower() or name in self.root.lower()
+
+
 class Voxtral:
     """See `aural.engines.base.Engine`. `hear` is for the event loop, `transcribe` for everybody else."""
 
-    def __init__(self, url: str, can: Capabilities) -> None:
+    def __init__(self, url: str, spec: ModelSpec) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        self.capabilities = can
+        self.spec = spec
+        self.capabilities = capabilities(spec.source or spec.name)
         self.model = ""
         """What vLLM calls the model."""
 
@@ -97,28 +132,47 @@ class Voxtral:
         async with self.client() as client:
             return await asyncio.gather(*(self.hear(client, clip) for clip in clips))
 
-    async def find(self, name: str) -> None:
-        """Ask vLLM what it calls the model: `name` if it serves that, else the only one that it has. Raises
-        Unreachable, LoadFailed."""
+    async def find(self) -> None:
+        """Ask vLLM what it calls the model. A name that says nothing of the model stands for the only one that it has.
+        Raises Unreachable, LoadFailed."""
         async with self.client() as client:
             response = await answer(client, "GET", "/v1/models")
-        served = _names_in(response)
-        if name not in served and len(served) != 1:
+        name, source = self.spec.name, self.spec.source or self.spec.name
+        served = _models_in(response)
+        fits = [one for one in served if one.id == name] or [one for one in served if one.is_from(source)]
+        if not fits and source == name and len(served) == 1:
+            fits = served
+        if not fits:
+            got = ", ".join(one.root for one in served) or response.status_code
+            raise LoadFailed(f"{name}: expected {self.url} to serve {source}, got {got}; --model NAME=URL takes any")
+        self.model = fits[0].id
+        if source == name:
+            self.capabilities = capabilities(fits[0].root)
+
+    async def warm_up(self, client: httpx.AsyncClient, speech: Samples) -> None:
+        """Hear the longest clip, made of the speech, and write its first words. Raises Unreachable, LoadFailed."""
+        try:
+            await self._text(client, Clip(np.resize(speech, LONGEST_SAMPLES)), WARM_UP_TOKENS)
+        except EngineFailed as error:
+            seconds = LONGEST_SAMPLES // SAMPLE_RATE
             raise LoadFailed(
-                f"{name}: expected {self.url} to serve it, got {', '.join(served) or response.status_code}"
-            )
-        self.model = name if name in served else served[0]
+                f"{self.spec.name}: expected vLLM to hear a clip of {seconds} s, which takes a max_model_len of "
+                f"{ROOM_TOKENS} or more; {error}"
+            ) from error
 
     async def hear(self, client: httpx.AsyncClient, clip: Clip) -> Transcript:
         """The transcript of one clip; raises Unreachable, and EngineFailed when vLLM refuses the clip."""
         if len(clip) < SHORTEST_SAMPLES:
             return self._heard(clip, "")
+        return self._heard(clip, await self._text(client, clip, MOST_TOKENS + TOKENS_PER_S * len(clip) // SAMPLE_RATE))
+
+    async def _text(self, client: httpx.AsyncClient, clip: Clip, most_tokens: int) -> str:
         file = await asyncio.to_thread(as_wav, clip.samples)
         fields: dict[str, Any] = {
             "model": self.model,
             "response_format": "json",
             "temperature": clip.options.temperature or 0.0,
-            "max_completion_tokens": MOST_TOKENS + TOKENS_PER_S * len(clip) // SAMPLE_RATE,
+            "max_completion_tokens": most_tokens,
         }
         if clip.options.language:
             fields["language"] = clip.options.language
@@ -126,7 +180,7 @@ class Voxtral:
         response = await answer(client, "POST", "/v1/audio/transcriptions", data=fields, files=files)
         if not response.is_success:
             raise EngineFailed(f"vLLM answered {response.status_code}: {message_of(response)}")
-        return self._heard(clip, _text_in(response))
+        return _text_in(response)
 
     def _heard(self, clip: Clip, text: str) -> Transcript:
         said, sure = clip.options.language, 1.0
@@ -158,10 +212,10 @@ async def answer(client: httpx.AsyncClient, method: str, path: str, **content: A
     return response
 
 
-def _names_in(response: httpx.Response) -> list[str]:
+def _models_in(response: httpx.Response) -> list[_Served]:
     try:
-        return [str(one["id"]) for one in response.json()["data"]]
-    except (ValueError, KeyError, TypeError):
+        return [_Served(str(one["id"]), str(one.get("root") or one["id"])) for one in response.json()["data"]]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return []
 
 

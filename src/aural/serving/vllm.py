@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from aural.engines.base import ModelSpec
-from aural.engines.voxtral import Busy, Unreachable, Voxtral, capabilities
+from aural.engines.voxtral import Busy, Unreachable, Voxtral
 from aural.errors import EngineFailed, LoadFailed, NotReady, Overloaded
 from aural.serving.door import Door
 from aural.serving.messages import Heard, Mishap
@@ -274,14 +274,16 @@ class Vllm(Replica):
         return response
 
     async def _launch(self) -> None:
-        """Start vLLM unless it runs elsewhere, wait until it is ready, and let it hear something."""
+        """Start vLLM unless it runs elsewhere, wait until it is ready, and let it hear the longest clip."""
         began = time.monotonic()
         link = self._link = await self._connect()
         try:
             async with asyncio.timeout(LOAD_S):
                 await self._until_well(link, began)
-                await link.voxtral.find(self.spec.name)
+                await link.voxtral.find()
                 loaded = time.monotonic()
+                await link.voxtral.warm_up(link.client, rehearsal())
+                warm = time.monotonic()
                 await link.voxtral.hear(link.client, Clip(rehearsal()))
         except Unreachable as error:
             raise OSError(str(error)) from error
@@ -291,7 +293,7 @@ class Vllm(Replica):
             raise LoadFailed(f"{self.spec.name}: {error}") from error
         self.capabilities = link.voxtral.capabilities
         self.load_s, self.warm_up_s = loaded - began, time.monotonic() - loaded
-        self.rtfx = len(rehearsal()) / SAMPLE_RATE / max(self.warm_up_s, 1e-3)
+        self.rtfx = len(rehearsal()) / SAMPLE_RATE / max(time.monotonic() - warm, 1e-3)
         self.error = None
         self._heard_at = time.monotonic()
         self._doubt.clear()
@@ -360,12 +362,11 @@ class Vllm(Replica):
         return await link.end() if link else None
 
     async def _connect(self) -> _Link:
-        can = capabilities(self.spec.source)
         if self.spec.upstream:
-            voxtral = Voxtral(self.spec.upstream, can)
+            voxtral = Voxtral(self.spec.upstream, self.spec)
             return _Link(voxtral, voxtral.client())
         port = _free_port()
-        voxtral = Voxtral(f"http://127.0.0.1:{port}", can)
+        voxtral = Voxtral(f"http://127.0.0.1:{port}", self.spec)
         where = ("--host", "127.0.0.1", "--port", str(port), "--served-model-name", self.spec.name)
         command = [*vllm_command(), "serve", self.spec.source, *where, *self.spec.arguments]
         log.info("starting vLLM", extra={"model": self.spec.name, "command": command})
