@@ -23,7 +23,7 @@ ARGUMENTS = frozenset(
         "disable_custom_all_reduce",
     }
     | {"disable_log_stats", "download_dir", "dtype", "enable_auto_tool_choice", "enable_chunked_prefill"}
-    | {"enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "hf_token", "kv_cache_dtype", "load_format"}
+    | {"enable_prefix_caching", "enforce_eager", "gpu_memory_utilization", "kv_cache_dtype", "load_format"}
     | {"kv_cache_memory_bytes", "limit_mm_per_prompt", "max_model_len", "max_num_batched_tokens", "max_num_seqs"}
     | {"mm_processor_kwargs", "model", "pipeline_parallel_size", "quantization", "revision", "seed"}
     | {
@@ -37,6 +37,8 @@ ARGUMENTS = frozenset(
     | {"trust_remote_code", "mm_encoder_tp_mode", "response_role", "hf_overrides", "enable_log_requests"}
 )
 """Those that a model may need, by name with underscores. The rest belongs to the server: address, keys, names."""
+TOKEN = "hf_token"
+"""An argument can be read by everybody on the machine, and lands in logs."""
 VOXTRAL = {"tokenizer_mode": "mistral", "config_format": "mistral", "load_format": "mistral", "dtype": "bfloat16"}
 """What Mistral's weights want."""
 REALTIME_ON_GPUS = {"compilation_config": {"cudagraph_mode": "PIECEWISE"}}
@@ -66,6 +68,8 @@ DEAD = frozenset(
 
 def command_line(table: Mapping[str, Any]) -> list[str]:
     """The table as flags; raises SettingsError for a key that vLLM would not know, or that is not a model's to say."""
+    if TOKEN in table:
+        raise SettingsError(f"expected the token for the Hub as HF_TOKEN in the environment, got {TOKEN} in a file")
     unknown = sorted(table.keys() - ARGUMENTS)
     if unknown:
         raise SettingsError(f"expected arguments of vLLM among {', '.join(sorted(ARGUMENTS))}; got {unknown[0]!r}")
@@ -99,7 +103,7 @@ def _translated(said: Mapping[str, str], path: Path) -> dict[str, Any]:
         name = RENAMED.get(option, option)
         if option in DEAD:
             dead.append(key)
-        elif key.startswith("option.") and name in ARGUMENTS:
+        elif key.startswith("option.") and name in ARGUMENTS | {TOKEN}:
             table[name] = _parsed(name, value)
         else:
             raise SettingsError(f"{path}: expected option.NAME of DJL or vLLM, got {key!r}")
