@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,6 +156,19 @@ async def test_the_language_is_asked_for_until_it_is_sure():
     whole, scheduler = transcriber(engine)
     await whole.transcribe(room(100), Options())
     assert [clip.options.language for clip in scheduler.clips] == [None, None, "en", "en"]
+
+
+@in_loop
+async def test_an_engine_that_only_guesses_the_language_is_asked_for_it_once():
+    whole, scheduler = transcriber(says(" hm", "en", 0.3), replace(CAPABILITIES, guesses_language=True))
+    async with aclosing(whole.stream(room(100), Options())) as parts:
+        await anext(parts)
+        scheduler.answers = False
+        second = asyncio.create_task(anext(parts))
+        await until(lambda: len(scheduler.clips) == 4)
+        second.cancel()
+        await asyncio.wait([second])
+    assert {clip.options.language for clip in scheduler.clips} == {None}
 
 
 @in_loop

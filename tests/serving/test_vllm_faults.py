@@ -21,7 +21,7 @@ from aural.serving.scheduler import Scheduler
 from aural.serving.supervisor import State
 from aural.serving.vllm import Vllm
 from aural.types import SAMPLE_RATE
-from tests.serving.loop import heard, in_loop, until
+from tests.serving.loop import heard, in_loop, said, until
 
 Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
 HEALTH, MODELS, HEAR, CHAT = "/health", "/v1/models", "/v1/audio/transcriptions", "/v1/chat/completions"
@@ -165,6 +165,14 @@ async def test_a_name_of_the_callers_own_stands_for_what_is_served(upstream: Ups
     async with beside(source="voxtral-mini-3b") as scheduler:
         can = scheduler.capabilities
         assert ("zh" in can.languages, can.understanding) == (True, False)
+
+
+@in_loop
+async def test_what_a_script_tells_is_told_though_nobody_may_ask_for_it(upstream: Upstream) -> None:
+    async with beside() as scheduler:
+        upstream.routes[HEAR] = says(text="我不知道这里发生了什么")
+        transcript = await scheduler.submit(said("hello"))
+        assert (transcript.language, "zh" in scheduler.capabilities.languages) == ("zh", False)
 
 
 # Chats

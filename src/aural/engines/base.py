@@ -33,6 +33,8 @@ class Capabilities:
     longest_clip: int
     """Samples that one pass can hear."""
     detects_language: bool = False
+    guesses_language: bool = False
+    """It tells the language by the text that it has written, and may never be sure."""
     tasks: tuple[Task, ...] = ("transcribe",)
     timestamps: tuple[Timestamps, ...] = (Timestamps.NONE,)
     prompt: bool = False

@@ -77,6 +77,7 @@ class ParakeetEngine:
             languages=languages,
             longest_clip=LONGEST_CLIP,
             detects_language=len(languages) > 1,
+            guesses_language=len(languages) > 1,
             timestamps=tuple(Timestamps),
         )
 

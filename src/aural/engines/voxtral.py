@@ -69,6 +69,7 @@ def capabilities(source: str) -> Capabilities:
         languages=REALTIME_LANGUAGES if realtime else LANGUAGES,
         longest_clip=LONGEST_SAMPLES,
         detects_language=True,
+        guesses_language=True,
         timestamps=(Timestamps.NONE, Timestamps.SEGMENT),
         temperature=True,
         understanding=not realtime,
@@ -186,7 +187,7 @@ class Voxtral:
         said, sure = clip.options.language, 1.0
         language = said or ""
         if not said:
-            language, sure = language_of(text, self.capabilities.languages)
+            language, sure = language_of(text, REALTIME_LANGUAGES)
         whole = Transcript(language=language, language_probability=sure)
         if not text.strip():
             return replace(whole, suppressed=(Suppressed(0, len(clip), Reason.NO_SPEECH),))

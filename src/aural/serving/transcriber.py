@@ -55,12 +55,15 @@ class Transcriber:
 
     async def _hear(self, pcm: Pcm, spans: Sequence[Span], options: Options) -> AsyncGenerator[Transcript]:
         rest = list(spans)
-        detect = self.scheduler.capabilities.detects_language and options.language is None
+        can = self.scheduler.capabilities
+        detect = can.detects_language and options.language is None
         while detect and len(rest) > 1:
             first = await self._hear_one(pcm, rest.pop(0), options)
             yield first
-            if first.segments and first.language_probability >= SURE_OF_LANGUAGE:
-                options, detect = replace(options, language=first.language), False
+            is_sure = bool(first.segments) and first.language_probability >= SURE_OF_LANGUAGE
+            if is_sure:
+                options = replace(options, language=first.language)
+            detect = not (is_sure or can.guesses_language)
         tasks = [asyncio.create_task(self._hear_one(pcm, span, options)) for span in rest]
         try:
             for task in tasks:
