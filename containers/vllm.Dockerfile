@@ -10,7 +10,9 @@ FROM vllm/vllm-openai:v0.10.1.1
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port="true" \
       com.amazonaws.sagemaker.capabilities.bidirectional-streaming="true"
 WORKDIR /opt/aural
-RUN python3 -m pip install --no-cache-dir "vllm[audio]==0.10.1.1"
+# What the image has stays as it is.
+RUN python3 -m pip list --format=freeze > held.txt \
+    && python3 -m pip install --no-cache-dir --constraint held.txt "vllm[audio]==0.10.1.1" "librosa==0.11.0"
 COPY --from=requirements /opt/aural/requirements.txt ./
 COPY containers/constraints.txt ./
 RUN python3 -m venv /opt/venv \

@@ -64,6 +64,9 @@ def _run(instructions: list[Instruction]) -> Iterator[str]:
         yield from _pins(one.rest)
         if "pip install" in one.rest and "--no-cache-dir" not in one.rest:
             yield f"RUN {one.rest}: expected --no-cache-dir"
+        for part in one.rest.split("&&"):
+            if "pip install" in part and "--constraint" not in part and "--no-deps" not in part:
+                yield f"RUN {part.strip()}: expected --constraint"
 
 
 def _redirections(command: str) -> Iterator[str]:

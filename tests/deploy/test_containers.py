@@ -66,6 +66,7 @@ def test_the_articles_own_file_is_found_wanting() -> None:
         "got gunicorn",
         "got torch[cuda",
         "got flask>=3",
+        "--constraint",
     ):
         assert complaint in found
 

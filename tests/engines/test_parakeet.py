@@ -12,6 +12,7 @@ import huggingface_hub
 import numpy as np
 import onnx
 import onnx_asr
+import onnxruntime
 import pytest
 from onnx_asr.preprocessors.numpy_preprocessor import NemoPreprocessorNumpy
 from onnx_asr.preprocessors.preprocessor import OnnxPreprocessor
@@ -19,7 +20,7 @@ from onnxruntime.quantization import quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from aural.audio.decode import decode
-from aural.engines import base, catalog
+from aural.engines import base, catalog, parakeet_network
 from aural.engines.base import ModelSpec
 from aural.engines.parakeet import ParakeetEngine, _alike_in_length
 from aural.engines.parakeet_decoder import Hypothesis, Network, decode_ctc, decode_transducer
@@ -332,6 +333,51 @@ def test_a_person_is_heard(shared_clips):
 def test_a_gpu_that_is_not_there(folders, compute_type, provider, monkeypatch, tmp_path):
     monkeypatch.setenv("AURAL_CACHE", str(tmp_path))
     with pytest.raises(LoadFailed, match=f"nemo: expected onnxruntime-gpu, with {provider}ExecutionProvider, for cuda"):
+        engine(folders["tdt"], device="cuda", compute_type=compute_type)
+
+
+class OnGpu(onnxruntime.InferenceSession):
+    """A session on a CPU that says which of the providers asked for it has."""
+
+    missing = ""
+
+    def __init__(self, model, options, *, providers, **more):
+        names = [one if isinstance(one, str) else one[0] for one in providers]
+        self._said = [name for name in names if name != self.missing]
+        super().__init__(model, options, providers=CPU, **more)
+
+    def get_providers(self):
+        return self._said
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """ONNX Runtime as it is on a GPU; gives the sessions' class and what was loaded before the first one."""
+    loaded = []
+    monkeypatch.setenv("AURAL_CACHE", str(tmp_path))
+    providers = [f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU")]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: loaded.append("cuda"))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnGpu)
+    parakeet_network._load_cuda.cache_clear()
+    yield loaded
+    parakeet_network._load_cuda.cache_clear()
+
+
+def test_cuda_libraries_are_loaded_once(folders, gpu):
+    engine(folders["tdt"])
+    assert gpu == []
+    engine(folders["tdt"], device="cuda")
+    engine(folders["tdt"], device="cuda", compute_type="tensorrt")
+    assert gpu == ["cuda"]
+
+
+@pytest.mark.parametrize(
+    ("compute_type", "missing", "got"), [("auto", "CUDA", "CPU"), ("tensorrt", "Tensorrt", "CUDA")]
+)
+def test_no_provider_stands_in_for_another(folders, gpu, monkeypatch, compute_type, missing, got):
+    monkeypatch.setattr(OnGpu, "missing", f"{missing}ExecutionProvider")
+    with pytest.raises(LoadFailed, match=f"use {missing}ExecutionProvider on cuda, it fell back to {got}"):
         engine(folders["tdt"], device="cuda", compute_type=compute_type)
 
 

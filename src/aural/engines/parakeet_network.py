@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,11 +103,15 @@ class _Session:
         unwanted = _TRANSPOSED if part else []
         if part:  # no convolutions to lay out; ONNX Runtime 1.32 has crashed trying that with float16 on a CPU
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        providers = _providers(spec, bands)
+        if spec.device != "cpu":
+            _load_cuda()
         self._session = onnxruntime.InferenceSession(
-            part or str(path), options, providers=_providers(spec, bands), disabled_optimizers=unwanted
+            part or str(path), options, providers=providers, disabled_optimizers=unwanted
         )
-        if spec.device != "cpu" and self._session.get_providers()[0] == "CPUExecutionProvider":
-            raise LoadFailed(f"expected ONNX Runtime to use {spec.device}, it fell back to the CPU")
+        wanted, got = _name(providers[0]), self._session.get_providers()[0]
+        if got != wanted:
+            raise LoadFailed(f"expected ONNX Runtime to use {wanted} on {spec.device}, it fell back to {got}")
         self._inputs = {one.name: one for one in self._session.get_inputs()}
         self._types = {name: _NUMPY_TYPES[one.type] for name, one in self._inputs.items()}
         self._is_half = np.float16 in self._types.values()
@@ -152,6 +157,19 @@ def _providers(spec: ModelSpec, bands: int) -> list[Any]:
     if chosen[0][0] not in onnxruntime.get_available_providers():
         raise LoadFailed(f"expected onnxruntime-gpu, with {chosen[0][0]}, for {spec.device}; found it lacking")
     return chosen
+
+
+def _name(provider: Any) -> str:
+    return str(provider if isinstance(provider, str) else provider[0])
+
+
+@cache
+def _load_cuda() -> None:
+    """The CUDA libraries that came as packages, which lie where no loader looks for them; once, before the first
+    session. Raises LoadFailed."""
+    if not hasattr(onnxruntime, "preload_dlls"):
+        raise LoadFailed(f"expected onnxruntime-gpu 1.21 or newer, found {onnxruntime.__version__}")
+    onnxruntime.preload_dlls()
 
 
 def _tensorrt_options(spec: ModelSpec, bands: int) -> dict[str, Any]:
