@@ -81,12 +81,18 @@ def post(server: Server, path: str, body: object) -> tuple[int, Any]:
 
 def test_openais_sdk(client: openai.OpenAI, running: Upstream) -> None:
     answer = client.chat.completions.create(
-        model="voxtral-mini-3b", messages=user(said("hello"), said("world"), QUESTION), max_tokens=50, temperature=0.2
+        model="voxtral-mini-3b",
+        messages=user(said("hello"), said("world"), QUESTION),
+        max_tokens=50,
+        temperature=0.2,
+        user="somebody",
+        metadata={"call": "7"},
     )
     assert answer.choices[0].message.content == "heard hello and world, asked what is said"
     assert (answer.model, answer.usage and answer.usage.completion_tokens) == ("voxtral-mini-3b", 8)
     asked = running.asked[-1]
     assert (asked["model"], asked["max_tokens"], asked["temperature"]) == ("voxtral", 50, 0.2)
+    assert not {"user", "metadata"} & asked.keys()
 
 
 def test_streamed(client: openai.OpenAI) -> None:
@@ -199,14 +205,19 @@ def test_who_hangs_up_frees_the_place(voxtral: Server, running: Upstream, stream
 
 def test_an_answer_that_breaks_off_says_so() -> None:
     port = free_port()
-    with upstream(port=port) as first, serving("--model", f"voxtral-mini-3b={first.url}") as server:
+    models = ("--model", "fake", "--model", f"voxtral-mini-3b=http://127.0.0.1:{port}")
+    with upstream(port=port), serving(*models) as server:
         body = {"messages": user(said("hello"), {"type": "text", "text": "now break"}), "stream": True}
         message = request("/v1/chat/completions", json.dumps(body).encode(), Connection="close")
         reply = exchange(server.url, message)
         events = [line.removeprefix("data: ") for line in reply.body.decode().splitlines() if "data: " in line]
         assert (reply.status, json.loads(events[-1])["error"]["code"]) == (200, "worker_lost")
+        wait_until(lambda: server.health()["models"][1]["state"] != "ready", 60)
+        nothing = {"type": "input_audio", "input_audio": {"data": "AAAA"}}  # which is not looked at
+        status, answer = post(server, "/v1/chat/completions", {"model": "voxtral-mini-3b", "messages": user(nothing)})
+        assert (status, answer["error"]["code"]) == (503, "not_ready")
         with upstream(port=port):
-            wait_until(lambda: server.get("/ping")[0] == 200, 60)
+            wait_until(lambda: server.health()["models"][1]["state"] == "ready", 60)
             status, answer = post(server, "/v1/chat/completions", {"messages": user(said("die"))})
             assert (status, answer["error"]["code"]) == (503, "worker_lost")
 
