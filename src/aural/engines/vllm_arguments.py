@@ -76,8 +76,10 @@ def command_line(table: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
     for key, value in table.items():
         flag = "--" + key.replace("_", "-")
+        if value is False and key in LONE:
+            continue
         if isinstance(value, bool):
-            words += [flag] if value else [] if key in LONE else [f"--no-{flag[2:]}"]
+            words.append(flag if value else f"--no-{flag[2:]}")
         elif key != "model":
             words += [flag, json.dumps(value) if isinstance(value, Mapping | list) else str(value)]
     return words
