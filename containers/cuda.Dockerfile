@@ -9,7 +9,7 @@ RUN python requirements.py gpu > requirements.txt \
     && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt --requirement requirements.txt
 # onnxruntime and onnxruntime-gpu write the same files. From 1.27 on the latter wants CUDA 13, CTranslate2 wants 12.
 RUN /opt/venv/bin/pip uninstall --yes onnxruntime \
-    && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt "onnxruntime-gpu[cuda,cudnn]"
+    && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt "onnxruntime-gpu[cuda,cudnn]==1.26.0"
 COPY README.md LICENSE ./
 COPY src src
 RUN /opt/venv/bin/pip install --no-cache-dir --no-deps .

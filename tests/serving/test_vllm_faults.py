@@ -160,6 +160,13 @@ async def test_another_model_than_the_one_asked_for_is_refused(upstream: Upstrea
 
 
 @in_loop
+async def test_the_only_model_is_taken_when_its_name_says_nothing(upstream: Upstream) -> None:
+    upstream.served = [{"id": "speech", "root": "/weights/tiny"}]
+    async with beside() as scheduler:
+        assert await heard(scheduler, "hello") == "hello"
+
+
+@in_loop
 async def test_a_name_of_the_callers_own_stands_for_what_is_served(upstream: Upstream) -> None:
     upstream.served = [{"id": "live", "root": REALTIME}]
     async with beside(source="voxtral-mini-3b") as scheduler:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import wave
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ import orjson
 
 from aural.engines import guard
 from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.catalog import VOXTRAL_REPOSITORIES
 from aural.engines.guard import Evidence
 from aural.engines.written import language_of
 from aural.errors import EngineFailed, LoadFailed
@@ -27,6 +29,8 @@ from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Segment, Suppressed,
 
 if TYPE_CHECKING:  # a server without Voxtral starts without it
     import httpx
+
+log = logging.getLogger("aural.vllm")
 
 LANGUAGES = ("en", "ar", "de", "es", "fr", "hi", "it", "nl", "pt")
 REALTIME_LANGUAGES = (*LANGUAGES, "ja", "ko", "ru", "zh")
@@ -101,6 +105,10 @@ class _Served:
         name = PurePath(source).name.lower()
         return name in self.id.lower() or name in self.root.lower()
 
+    def is_another(self, source: str) -> bool:
+        """Whether it is a Voxtral of Mistral's, and not that one."""
+        return any(self.is_from(one) for one in VOXTRAL_REPOSITORIES.values() if one != source)
+
 
 class Voxtral:
     """See `aural.engines.base.Engine`. `hear` is for the event loop, `transcribe` for everybody else."""
@@ -134,18 +142,19 @@ class Voxtral:
             return await asyncio.gather(*(self.hear(client, clip) for clip in clips))
 
     async def find(self) -> None:
-        """Ask vLLM what it calls the model. A name that says nothing of the model stands for the only one that it has.
-        Raises Unreachable, LoadFailed."""
+        """Ask vLLM what it calls the model. The only one that it has is taken under any name, unless it is known to be
+        another. Raises Unreachable, LoadFailed."""
         async with self.client() as client:
             response = await answer(client, "GET", "/v1/models")
         name, source = self.spec.name, self.spec.source or self.spec.name
         served = _models_in(response)
         fits = [one for one in served if one.id == name] or [one for one in served if one.is_from(source)]
-        if not fits and source == name and len(served) == 1:
+        if not fits and len(served) == 1 and (source == name or not served[0].is_another(source)):
+            log.warning("vLLM serves a model of another name", extra={"model": name, "served": served[0].root})
             fits = served
         if not fits:
             got = ", ".join(one.root for one in served) or response.status_code
-            raise LoadFailed(f"{name}: expected {self.url} to serve {source}, got {got}; --model NAME=URL takes any")
+            raise LoadFailed(f"{name}: expected {self.url} to serve {source}, got {got}")
         self.model = fits[0].id
         if source == name:
             self.capabilities = capabilities(fits[0].root)
