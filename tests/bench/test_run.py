@@ -19,8 +19,9 @@ from aural.bench.capacity import Goal
 from aural.bench.clips import Utterance
 from aural.bench.commands import bench
 from aural.bench.figures import of_run
+from aural.bench.plan import Plan
 from aural.bench.protocols import PROTOCOLS
-from aural.bench.run import Plan, Progress, Runner
+from aural.bench.run import Progress, Runner
 from aural.errors import BenchError
 from tests.bench.standin import Script, standing_in
 from tests.conftest import DATA, Server
@@ -140,14 +141,50 @@ def test_an_interrupted_run_is_usable_and_goes_on(utterances: list[Utterance], t
         script.hold.set()  # type: ignore[union-attr]
         with pytest.raises(BenchError, match="--resume"):
             asyncio.run(Runner(plan(url), tmp_path).run())
-        with pytest.raises(BenchError, match="had requests 6, this one has 7"):
-            asyncio.run(Runner(plan(url, requests=7), tmp_path, resume=True).run())
+        with pytest.raises(BenchError, match="it had requests 6, this one has 7"):
+            asyncio.run(Runner(plan(url, protocol="invocations-raw", requests=7), tmp_path, resume=True).run())
         asyncio.run(Runner(plan(url, protocol="invocations-raw"), tmp_path, resume=True).run())
     whole = records.read(tmp_path)
     assert [done.load.name for done in whole.done] == ["7-single", "7-x3"]
     assert [len(figures.completed) for figures in of_run(whole)] == [6, 6]
     assert whole.answers["7-single"] == half.answers["7-single"]
     assert doubts(tmp_path) == []
+
+
+def test_a_run_that_is_continued_keeps_what_was_true_of_its_cells(utterances: list[Utterance], tmp_path: Path) -> None:
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        first = plan(url, protocol="invocations-raw", concurrency=(1,), requests=1)
+        asyncio.run(Runner(first, tmp_path).run())
+        before = (tmp_path / "run.json").read_bytes()
+        more = replace(first, concurrency=(1, 2))
+        asyncio.run(Runner(more, tmp_path, resume=True).run())
+    told, about = json.loads(before)["about"], dict(records.read(tmp_path).about)
+    sessions = about.pop("sessions")
+    assert about == {name: told[name] for name in about}
+    assert [session["plan"]["concurrency"] for session in sessions] == [[1], [1, 2]]
+    assert [done.session for done in records.read(tmp_path).done] == [0, 1]
+    whole = (tmp_path / "run.json").read_bytes()
+    asyncio.run(Runner(more, tmp_path, resume=True).run())  # nobody listens any more, and nobody is asked
+    assert (tmp_path / "run.json").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"protocol": "openai"},
+        {"audio": Path("elsewhere")},
+        {"limit_s": 1.0},
+        {"seed": 8},
+        {"timeout_s": 1.0},
+        {"goal": Goal(1.0)},
+    ],
+)
+def test_a_run_is_continued_as_it_was_begun(tmp_path: Path, changed: dict[str, object]) -> None:
+    begun = plan("http://127.0.0.1:1")
+    records.save(tmp_path, records.Run({"plan": begun.described()}))
+    ((name, _),) = changed.items()
+    with pytest.raises(BenchError, match=f"it had {name} "):
+        asyncio.run(Runner(replace(begun, **changed), tmp_path, resume=True).run())  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def needing_extra() -> Iterator[None]:
 def _plan(given: dict[str, Any]) -> Any:
     with needing_extra():
         from aural.bench.capacity import Goal
-        from aural.bench.run import Plan
+        from aural.bench.plan import Plan
     goal = Goal(given.pop("goal_s"), given.pop("goal_share"))
     if not given.pop("find_capacity"):
         goal = None  # type: ignore[assignment]

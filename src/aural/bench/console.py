@@ -14,8 +14,9 @@ from rich.progress import Progress as Bar
 from aural.bench import records, scoring
 from aural.bench.capacity import Step
 from aural.bench.figures import Figures
+from aural.bench.plan import Plan
 from aural.bench.records import Answer, Load
-from aural.bench.run import Plan, Progress, Runner
+from aural.bench.run import Progress, Runner
 from aural.bench.stream_run import StreamPlan, StreamRunner, Together
 
 

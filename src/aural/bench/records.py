@@ -92,6 +92,8 @@ class Done:
     ended: float
     watch: Watch
     interrupted: bool = False
+    session: int = 0
+    """Index in the `sessions` of `Run.about`: in which of them, when a run was continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,8 @@ class Run:
     """All that is known of a run."""
 
     about: dict[str, Any]
-    """Target, versions, hardware, settings, git revision: what a reader needs to repeat it."""
+    """Target, versions, hardware, settings, git revision: what a reader needs to repeat it. `plan`, `client` and
+    `endpoint` are those of the first session; `sessions` has those of each that ran cells."""
     items: dict[str, list[Asked]] = field(default_factory=dict)
     """By workload; `Answer.item` counts in it."""
     done: list[Done] = field(default_factory=list)

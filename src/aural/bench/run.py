@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,79 +16,18 @@ from aural.bench.clips import Item, Utterance
 from aural.bench.figures import Figures, of_run
 from aural.bench.http import Address
 from aural.bench.load import Driver, Kitchen
+from aural.bench.plan import OPEN_CONNECTIONS, Plan
 from aural.bench.protocols import AUTO, Protocol, Wish, detect, find
-from aural.bench.records import Answer, Done, Kind, Load, Run, Watch
+from aural.bench.records import Answer, Done, Load, Run, Watch
 from aural.bench.targets import SAGEMAKER, Target
 from aural.bench.targets import target_of as make_target
 from aural.errors import BenchError
 
-MOST_WARM_UP = 5
 STEP_S = 20.0
 LEAST_STEP_REQUESTS = 40
 MOST_STEP_REQUESTS = 2_000
-OPEN_CONNECTIONS = 16
 FIRST_SHARE = 0.7
 """Of the throughput of callers that never rest: the first rate that a search tries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What `aural bench run` was asked for."""
-
-    target: str
-    audio: Path
-    protocol: str = AUTO
-    durations: tuple[str, ...] = ("15", "30", "60")
-    """Lengths of audio in seconds, or `mix`."""
-    concurrency: tuple[int, ...] = (1, 5, 10, 20)
-    requests: int = 100
-    rates: tuple[float, ...] = ()
-    """Requests a second of open loops."""
-    goal: Goal | None = None
-    """Search the capacity that keeps it."""
-    warm_up: int = MOST_WARM_UP
-    """Requests before each cell, at most one per caller."""
-    limit_s: float | None = None
-    """The longest that a cell of a closed loop may take before it makes no more requests."""
-    language: str = "en"
-    model: str = ""
-    label: str = ""
-    """What the run is called in reports; the target when empty."""
-    instance: str = ""
-    """The SageMaker instance type of the endpoint, for its price."""
-    hardware: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    timeout_s: float = 120.0
-    region: str | None = None
-    endpoint_url: str | None = None
-    seed: int = 7
-
-    def loads(self) -> list[Load]:
-        """Every cell, in order: single requests, then callers, then arrivals, per length of audio."""
-        return [load for workload in self.durations for load in self._of(workload)]
-
-    def _of(self, workload: str) -> Iterator[Load]:
-        for callers in sorted({1, *self.concurrency}):  # one caller that never rests is one request after the other
-            kind: Kind
-            kind, name = ("single", "single") if callers == 1 else ("closed", f"x{callers}")
-            warm_up = min(callers, self.warm_up)
-            yield Load(
-                f"{workload}-{name}",
-                kind,
-                workload,
-                callers,
-                0.0,
-                self.requests,
-                warm_up,
-                self.limit_s,
-            )
-        for rate in self.rates:
-            yield Load(f"{workload}-{rate:g}rps", "open", workload, OPEN_CONNECTIONS, rate, self.requests)
-
-    def described(self) -> dict[str, Any]:
-        """The plan as run.json keeps it, without what is secret."""
-        kept = asdict(replace(self, headers=()))
-        return {**kept, "audio": str(self.audio)}
 
 
 @dataclass(slots=True)
@@ -113,23 +52,31 @@ class Runner:
 
     async def run(self) -> Run:
         """All that the plan asks for. Interrupted (CancelledError), what was measured until then is kept."""
-        utterances = await asyncio.to_thread(clips.read_utterances, self.plan.audio, self.plan.language)
         kept = self._begin()
+        loads, searches = self._left(kept)
+        if not loads and not searches:
+            return kept
+        utterances = await asyncio.to_thread(clips.read_utterances, self.plan.audio, self.plan.language)
         self._sources = self._streams(utterances, len(kept.done))
         target = self._target()
         try:
-            protocol = await self._protocol(target, utterances)
+            protocol = await self._protocol(kept, target, utterances)
             await self._describe(kept, protocol)
-            for load in self.plan.loads():
-                if load.name not in kept.finished:
-                    await self._cell(kept, target, protocol, load)
-            for workload in self.plan.durations:
-                if self.plan.goal and workload not in {found["workload"] for found in kept.search}:
-                    kept.search.append(await self._capacity(kept, target, protocol, workload, self.plan.goal))
-                    records.save(self.out, kept)
+            for load in loads:
+                await self._cell(kept, target, protocol, load)
+            for workload, goal in searches:
+                kept.search.append(await self._capacity(kept, target, protocol, workload, goal))
+                records.save(self.out, kept)
         finally:
             await target.close()
         return kept
+
+    def _left(self, kept: Run) -> tuple[list[Load], list[tuple[str, Goal]]]:
+        """Loads that have not run, and searches: the length of the audio and the goal."""
+        searched = {found["workload"] for found in kept.search}
+        loads = [load for load in self.plan.loads() if load.name not in kept.finished]
+        goal = self.plan.goal
+        return loads, [(workload, goal) for workload in self.plan.durations if goal and workload not in searched]
 
     def _begin(self) -> Run:
         """The run that lies in the folder when it is to be continued, else a new one."""
@@ -139,17 +86,11 @@ class Runner:
                     f"there is a run in {self.out} already: --resume continues it, another --out starts anew"
                 )
             kept = records.read(self.out)
-            self._refuse_another_plan(kept)
+            self.plan.refuse_to_continue(kept.about["plan"])
             records.forget_unfinished(self.out, kept)
             return kept
         self.out.mkdir(parents=True, exist_ok=True)
         return Run({})
-
-    def _refuse_another_plan(self, kept: Run) -> None:
-        before, now = kept.about["plan"], self.plan.described()
-        for name in ("target", "language", "model", "requests", "warm_up"):
-            if before.get(name) != now[name]:
-                raise BenchError(f"the run in {self.out} had {name} {before.get(name)!r}, this one has {now[name]!r}")
 
     def _streams(self, utterances: Sequence[Utterance], times: int) -> dict[str, Iterator[Item]]:
         """Items without end per workload; a run that is continued does not ask for the same ones again."""
@@ -170,31 +111,42 @@ class Runner:
     def _path(self) -> str | None:
         return None if self.plan.target.startswith(SAGEMAKER) else Address.of(self.plan.target).path
 
-    async def _protocol(self, target: Target, utterances: Sequence[Utterance]) -> Protocol:
+    async def _protocol(self, kept: Run, target: Target, utterances: Sequence[Utterance]) -> Protocol:
+        """That of the plan, or of the cells that are there, or the one that is found out."""
         if self.plan.protocol != AUTO:
             return find(self.plan.protocol)
+        if kept.done:
+            return find(kept.about["protocol"])
         await about.wait_until_ready(self.plan.target)
         probe = next(clips.distinct(self.plan.durations[0], utterances, self.plan.seed))
         return await detect(target, self._path, probe, Wish(self.plan.model, self.plan.language))
 
     async def _describe(self, kept: Run, protocol: Protocol) -> None:
-        local = about.is_local(self.plan.target)
+        """Write down who measures whom. What is there already stays with the cells that were measured then."""
         client = await asyncio.to_thread(about.client)
+        session = {
+            "plan": self.plan.described(),
+            "client": client,
+            "endpoint": await about.endpoint(self.plan.target),
+        }
+        if not kept.done:
+            kept.about = self._run_wide(protocol, client) | session | {"sessions": []}
+        sessions = kept.about.setdefault("sessions", [{name: kept.about[name] for name in session}])
+        sessions.append(session)
+        records.save(self.out, kept)
+
+    def _run_wide(self, protocol: Protocol, client: Mapping[str, Any]) -> dict[str, Any]:
         hardware = self.plan.hardware or self.plan.instance
-        if not hardware and local:
+        if not hardware and about.is_local(self.plan.target):
             hardware = f"{client['processor']}, {client['cores']} cores (shared with the client)"
-        kept.about = {
+        return {
             "label": self.plan.label or self.plan.target,
             "target": self.plan.target,
             "protocol": protocol.name,
             "language": self.plan.language,
             "hardware": hardware or "not stated",
             "instance": self.plan.instance,
-            "plan": self.plan.described(),
-            "client": client,
-            "endpoint": await about.endpoint(self.plan.target),
         }
-        records.save(self.out, kept)
 
     async def _cell(self, kept: Run, target: Target, protocol: Protocol, load: Load) -> list[Answer]:
         """Run one load and keep it, however it ends."""
@@ -218,6 +170,7 @@ class Runner:
                 done = Done(
                     load, min(driver.began, time.perf_counter()), time.perf_counter(), Watch(), interrupted=True
                 )
+            done = replace(done, session=len(kept.about["sessions"]) - 1)
             items += kitchen.served
             kept.answers[load.name] = answers
             kept.done.append(done)
