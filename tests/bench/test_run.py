@@ -204,7 +204,7 @@ def test_the_capacity_is_searched_and_told(
 
 
 def command(url: str, out: Path, *more: str) -> list[str]:
-    head = ["run", "--target", url, "--audio", str(DATA), "--durations", "7", "--concurrency", "1,2", "--requests", "4"]
+    head = ["run", "--target", url, "--audio", str(DATA), "--durations", "7", "--concurrency", "1,2", "--requests", "6"]
     return [*head, "--out", str(out), "--protocol", "invocations-raw", *more]
 
 

@@ -143,7 +143,7 @@ def report(folders: tuple[Path, ...], out: Path | None, article: str, prices: Pa
     "--wer-margin", default=0.3, show_default=True, type=click.FloatRange(0), help="Points of WER that may go."
 )
 def compare(ours: Path, theirs: Path, margin: float, wer_margin: float) -> None:
-    """Exit status 1 if the run OURS is worse than THEIRS, by a test that chance fails once in twenty."""
+    """Exit status 1 if the run OURS is worse than THEIRS, by a test that chance fails once in twenty, or not whole."""
     with needing_extra():
         from aural.bench.verdict import show
 
