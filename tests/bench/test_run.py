@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,14 +15,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aural.bench import clips, records
-from aural.bench import run as run_module
+from aural.bench import capacity, clips, records
 from aural.bench.capacity import Goal
 from aural.bench.clips import Utterance
-from aural.bench.commands import bench
+from aural.bench.commands import INTERRUPTED, bench, drive
 from aural.bench.figures import of_run
 from aural.bench.plan import Plan
 from aural.bench.protocols import PROTOCOLS
+from aural.bench.records import Answer
 from aural.bench.run import Progress, Runner
 from aural.errors import BenchError
 from tests.bench.standin import Script, standing_in
@@ -187,11 +189,60 @@ def test_a_run_is_continued_as_it_was_begun(tmp_path: Path, changed: dict[str, o
         asyncio.run(Runner(replace(begun, **changed), tmp_path, resume=True).run())  # type: ignore[arg-type]
 
 
+def test_open_loops_warm_up_too(utterances: list[Utterance], tmp_path: Path) -> None:
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        asked = plan(url, protocol="invocations-raw", concurrency=(1,), requests=2, rates=(50.0,), warm_up=3)
+        asyncio.run(Runner(asked, tmp_path).run())
+    _, opened = records.read(tmp_path).cells
+    assert (len(opened.warm_up), len(opened.answers)) == (3, 2)
+    assert all(answer.due is None for answer in opened.warm_up)
+
+
+def test_no_capacity_is_searched_of_who_answers_nobody(utterances: list[Utterance], tmp_path: Path) -> None:
+    with standing_in(Script(utterances, failing=dict.fromkeys(range(99), 500)), INVOCATIONS) as url:
+        asked = plan(url, protocol="invocations-raw", goal=Goal(1.0))
+        run = asyncio.run(Runner(asked, tmp_path).run())
+    (found,) = run.search
+    assert (found["low"], found["steps"]) == (0.0, ())
+    assert found["stopped"] == "no request of the loads before it was answered"
+
+
+def test_every_answer_is_on_disk_when_it_is_told(utterances: list[Utterance], tmp_path: Path) -> None:
+    """What a client that was killed leaves: a report can be made of it, and a run continued."""
+    seen: list[int] = []
+
+    def look(_: Answer) -> None:
+        run = records.read(tmp_path)
+        seen.append(len(run.answers["7-single"]))
+        assert [done.interrupted for done in run.done] == [True]
+        assert of_run(run)[0].wer.value == 0 or seen[-1] == 1  # the first one is the warm-up
+
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        asked = plan(url, protocol="invocations-raw", concurrency=(1,), requests=3)
+        asyncio.run(Runner(asked, tmp_path, Progress(on_answer=look)).run())
+    assert seen == [1, 2, 3, 4]
+
+
+def test_sigterm_is_as_ctrl_c() -> None:
+    ended = []
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(SystemExit) as stopped:
+        drive(work())
+    assert (stopped.value.code, ended) == (INTERRUPTED, [True])
+
+
 @pytest.mark.slow
 def test_the_capacity_is_searched_and_told(
     utterances: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "STEP_S", 1.0)
+    monkeypatch.setattr(capacity, "STEP_S", 1.0)
     with standing_in(Script(utterances, service_s=0.05, at_once=1), INVOCATIONS) as url:
         asked = plan(url, protocol="invocations-raw", concurrency=(2,), goal=Goal(0.5))
         asyncio.run(Runner(asked, tmp_path).run())

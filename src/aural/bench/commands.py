@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -172,11 +173,15 @@ def _plan(given: dict[str, Any]) -> Any:
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:
-    """Run on uvloop; Ctrl-C cancels the work, which keeps what it has."""
+    """Run on uvloop; Ctrl-C and SIGTERM cancel the work, which keeps what it has."""
     import uvloop
+
+    async def interruptible() -> T:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
+        return await work
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(work)
+            return runner.run(interruptible())
         except (KeyboardInterrupt, asyncio.CancelledError):
             sys.exit(INTERRUPTED)

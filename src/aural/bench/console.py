@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from aural.bench import records, scoring
-from aural.bench.capacity import Step
+from aural.bench.capacity import Capacity, Step
 from aural.bench.figures import Figures
 from aural.bench.plan import Plan
 from aural.bench.records import Answer, Load
@@ -30,7 +30,7 @@ class Watching:
         self._failed = 0
 
     def progress(self) -> Progress:
-        return Progress(self.start, self.answer, self.done, self.step)
+        return Progress(self.start, self.answer, self.done, self.step, self.search)
 
     def start(self, load: Load) -> None:
         self._failed = 0
@@ -48,6 +48,11 @@ class Watching:
     def step(self, step: Step) -> None:
         verdict = "kept" if step.passed else f"not kept: {step.why}"
         self._console.print(f"    {step.rate:.3g} requests/s: goal {verdict}", highlight=False, soft_wrap=True)
+
+    def search(self, found: Capacity) -> None:
+        if found.stopped:
+            text = f"    ! the search for capacity stopped early: {found.stopped}"
+            self._console.print(text, style="yellow", highlight=False, soft_wrap=True)
 
 
 def describe(load: Load) -> str:

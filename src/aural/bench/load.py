@@ -60,9 +60,10 @@ class Kitchen:
         self.served: list[Asked] = []
         """Every item that was handed out, in order, without its samples."""
 
-    async def prepare(self, load: Load) -> None:
-        """Make what the load will need. Raises BenchError when the recordings do not suffice."""
+    async def prepare(self, load: Load) -> list[Asked]:
+        """Make what the load will need; the items of it. Raises BenchError when the recordings do not suffice."""
         await asyncio.to_thread(self._cook, min(load.warm_up + load.requests, MOST_PREPARED))
+        return [asked for asked, _ in self._ready]
 
     def _cook(self, count: int) -> None:
         self._ready.extend(islice(self._made, count))
@@ -85,6 +86,8 @@ class Driver:
     sleep: Sleep = sleep
     seed: int = 7
     period_s: float = PERIOD_S
+    enough: Callable[[], bool] = lambda: False
+    """Asked before each arrival: whether no more are needed."""
     began: float = math.inf
     """When the warm-up of the present load was over."""
 
@@ -126,6 +129,8 @@ class Driver:
         due = self.clock()
         async with asyncio.TaskGroup() as group:
             for number in range(load.requests):
+                if self.enough():
+                    break
                 item, ask = self.feed.next()
                 due += chance.expovariate(load.rate)
                 await self._until(due)

@@ -70,7 +70,11 @@ class Plan:
                 self.limit_s,
             )
         for rate in self.rates:
-            yield Load(f"{workload}-{rate:g}rps", "open", workload, OPEN_CONNECTIONS, rate, self.requests)
+            yield self.arrivals(f"{workload}-{rate:g}rps", "open", workload, rate, self.requests)
+
+    def arrivals(self, name: str, kind: Kind, workload: str, rate: float, requests: int) -> Load:
+        """An open loop."""
+        return Load(name, kind, workload, OPEN_CONNECTIONS, rate, requests, min(OPEN_CONNECTIONS, self.warm_up))
 
     def described(self) -> dict[str, Any]:
         """The plan as run.json keeps it, without what is secret."""

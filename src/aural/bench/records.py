@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from aural.errors import BenchError
 
 RECORDS = "records.jsonl"
 RUN = "run.json"
 VERSION = 1
+LINES = 1
+"""Buffering of `open`: a line is handed to the system when it is whole."""
 
 Kind = Literal["single", "closed", "open", "capacity"]
 """One request after the other; callers that never rest; arrivals that wait for nobody; a step of a capacity search."""
@@ -141,19 +144,29 @@ class Run:
         return [self._cell(done) for done in self.done]
 
     def _cell(self, done: Done) -> Cell:
-        answers = self.answers.get(done.load.name, [])
-        warm = [a for a in answers if a.start < done.began]
-        return Cell(done, tuple(answers[len(warm) :]), tuple(warm))
+        answers, warm_up = self.answers.get(done.load.name, []), done.load.warm_up
+        return Cell(done, tuple(answers[warm_up:]), tuple(answers[:warm_up]))
 
     @property
     def finished(self) -> set[str]:
         return {done.load.name for done in self.done if not done.interrupted}
 
 
+@contextmanager
+def writing(folder: Path, load: str) -> Iterator[Callable[[Answer], None]]:
+    """Appends each answer at once, so that a client that is killed loses none."""
+    with (folder / RECORDS).open("a", buffering=LINES, encoding="utf-8") as file:
+        yield lambda answer: _write(file, load, answer)
+
+
 def append(folder: Path, load: str, answers: Iterable[Answer]) -> None:
     with (folder / RECORDS).open("a", encoding="utf-8") as file:
         for answer in answers:
-            file.write(json.dumps({"load": load, **asdict(answer)}, ensure_ascii=False) + "\n")
+            _write(file, load, answer)
+
+
+def _write(file: TextIO, load: str, answer: Answer) -> None:
+    file.write(json.dumps({"load": load, **asdict(answer)}, ensure_ascii=False) + "\n")
 
 
 def save(folder: Path, run: Run) -> None:

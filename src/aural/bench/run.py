@@ -15,17 +15,15 @@ from aural.bench.capacity import Capacity, Goal
 from aural.bench.clips import Item, Utterance
 from aural.bench.figures import Figures, of_run
 from aural.bench.http import Address
-from aural.bench.load import Driver, Kitchen
-from aural.bench.plan import OPEN_CONNECTIONS, Plan
+from aural.bench.load import Driver, Kitchen, OnAnswer
+from aural.bench.notes import Notes
+from aural.bench.plan import Plan
 from aural.bench.protocols import AUTO, Protocol, Wish, detect, find
 from aural.bench.records import Answer, Done, Load, Run, Watch
 from aural.bench.targets import SAGEMAKER, Target
 from aural.bench.targets import target_of as make_target
 from aural.errors import BenchError
 
-STEP_S = 20.0
-LEAST_STEP_REQUESTS = 40
-MOST_STEP_REQUESTS = 2_000
 FIRST_SHARE = 0.7
 """Of the throughput of callers that never rest: the first rate that a search tries."""
 
@@ -38,6 +36,7 @@ class Progress:
     on_answer: Callable[[Answer], None] = lambda answer: None
     on_done: Callable[[Figures], None] = lambda figures: None
     on_step: Callable[[capacity.Step], None] = lambda step: None
+    on_search: Callable[[Capacity], None] = lambda found: None
 
 
 @dataclass
@@ -148,50 +147,58 @@ class Runner:
             "instance": self.plan.instance,
         }
 
-    async def _cell(self, kept: Run, target: Target, protocol: Protocol, load: Load) -> list[Answer]:
-        """Run one load and keep it, however it ends."""
+    async def _cell(
+        self, kept: Run, target: Target, protocol: Protocol, load: Load, goal: Goal | None = None
+    ) -> list[Answer]:
+        """Run one load and keep it, however it ends; not longer than it can still keep `goal`."""
         self.progress.on_start(load)
         items = kept.items.setdefault(load.workload, [])
+        first = len(items)
         wish = Wish(self.plan.model, self.plan.language)
-        kitchen = Kitchen(self._sources[load.workload], protocol, wish, self._path or "", len(items))
-        answers: list[Answer] = []
+        kitchen = Kitchen(self._sources[load.workload], protocol, wish, self._path or "", first)
+        items += await kitchen.prepare(load)
+        now, session = time.perf_counter(), len(kept.about["sessions"]) - 1
+        done = Done(load, now, now, Watch(), interrupted=True, session=session)
+        kept.done.append(done)
+        records.save(self.out, kept)  # who is killed without a word leaves this, and a line for every answer
+        with records.writing(self.out, load.name) as write:
+            notes = Notes(load, write, goal)
+            kept.answers[load.name] = notes.answers
+            driver = Driver(target, protocol, kitchen, self._told(notes), seed=self.plan.seed, enough=notes.enough)
+            try:
+                done = replace(await driver.run(load), session=session)
+            finally:
+                if done.interrupted:
+                    now = time.perf_counter()
+                    done = replace(done, began=min(driver.began, now), ended=now)
+                items[first:] = kitchen.served
+                kept.done[-1] = done
+                records.save(self.out, kept)
+        self.progress.on_done(of_run(kept)[-1])
+        return notes.counted
 
-        def note(answer: Answer) -> None:
-            answers.append(answer)
+    def _told(self, notes: Notes) -> OnAnswer:
+        def tell(answer: Answer) -> None:
+            notes.add(answer)
             self.progress.on_answer(answer)
 
-        driver = Driver(target, protocol, kitchen, note, seed=self.plan.seed)
-        done = Done(load, math.inf, math.inf, Watch(), interrupted=True)
-        try:
-            await kitchen.prepare(load)
-            done = await driver.run(load)
-        finally:
-            if done.interrupted:
-                done = Done(
-                    load, min(driver.began, time.perf_counter()), time.perf_counter(), Watch(), interrupted=True
-                )
-            done = replace(done, session=len(kept.about["sessions"]) - 1)
-            items += kitchen.served
-            kept.answers[load.name] = answers
-            kept.done.append(done)
-            records.append(self.out, load.name, answers)
-            records.save(self.out, kept)
-        self.progress.on_done(of_run(kept)[-1])
-        return [a for a in answers if a.start >= done.began]
+        return tell
 
     async def _capacity(
         self, kept: Run, target: Target, protocol: Protocol, workload: str, goal: Goal
     ) -> dict[str, Any]:
         """Search the highest rate that keeps the goal, from what the closed loops could do."""
-        best = max((f.throughput.value for f in of_run(kept) if f.load.workload == workload), default=1.0)
+        best = max((f.throughput.value for f in of_run(kept) if f.load.workload == workload), default=0.0)
 
-        async def attempt(rate: float) -> Sequence[Answer]:
-            requests = round(min(max(rate * STEP_S, LEAST_STEP_REQUESTS), MOST_STEP_REQUESTS))
-            name = f"{workload}-capacity-{rate:.4g}rps"
-            load = Load(name, "capacity", workload, OPEN_CONNECTIONS, rate, requests)
-            answers = await self._cell(kept, target, protocol, load)
+        async def attempt(rate: float, again: int) -> Sequence[Answer]:
+            name = f"{workload}-capacity-{rate:.4g}rps" + (f"-{again + 1}" if again else "")
+            load = self.plan.arrivals(name, "capacity", workload, rate, capacity.requests_of(rate, goal))
+            answers = await self._cell(kept, target, protocol, load, goal)
             self.progress.on_step(capacity.judge(rate, answers, goal))
             return answers
 
-        found: Capacity = await capacity.search(attempt, goal, max(best * FIRST_SHARE, capacity.LEAST_RATE))
+        found = Capacity(0.0, math.inf, (), "no request of the loads before it was answered")
+        if best:
+            found = await capacity.search(attempt, goal, best * FIRST_SHARE)
+        self.progress.on_search(found)
         return {"workload": workload, "goal": asdict(goal), **found.as_json()}
