@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from aural.bench import capacity, clips, records
+from aural.bench import about, capacity, clips, records
 from aural.bench.capacity import Goal
 from aural.bench.clips import Utterance
 from aural.bench.commands import INTERRUPTED, bench, drive
@@ -66,7 +66,18 @@ def test_every_protocol_is_spoken(utterances: list[Utterance], tmp_path: Path, p
     assert (len(got.completed), got.wer.value, got.cer.value) == (3, 0, 0)
     assert got.sent_bytes >= script.received_bytes * 3 / 4 > 0
     assert doubts(tmp_path) == []
-    assert script.connections == 2  # one of them asked for /health
+    assert script.connections == 3  # two of them asked for /ping and /health
+
+
+def test_a_protocol_that_is_named_waits_for_a_server_that_is_not_ready(
+    utterances: list[Utterance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(about, "POLL_S", 0.0)
+    script = Script(utterances, failing={0: 503, 1: 503, 2: 404})
+    with standing_in(script, INVOCATIONS, "/ping") as url:
+        asyncio.run(Runner(plan(url, protocol="invocations-raw", concurrency=(1,), requests=1), tmp_path).run())
+    (got,) = of_run(records.read(tmp_path))
+    assert (len(got.completed), script.requests) == (1, 5)
 
 
 def test_the_protocol_is_found_out(utterances: list[Utterance], tmp_path: Path) -> None:
@@ -160,9 +171,9 @@ def test_a_run_that_is_continued_keeps_what_was_true_of_its_cells(utterances: li
         before = (tmp_path / "run.json").read_bytes()
         more = replace(first, concurrency=(1, 2))
         asyncio.run(Runner(more, tmp_path, resume=True).run())
-    told, about = json.loads(before)["about"], dict(records.read(tmp_path).about)
-    sessions = about.pop("sessions")
-    assert about == {name: told[name] for name in about}
+    told, now = json.loads(before)["about"], dict(records.read(tmp_path).about)
+    sessions = now.pop("sessions")
+    assert now == {name: told[name] for name in now}
     assert [session["plan"]["concurrency"] for session in sessions] == [[1], [1, 2]]
     assert [done.session for done in records.read(tmp_path).done] == [0, 1]
     whole = (tmp_path / "run.json").read_bytes()
@@ -298,12 +309,20 @@ def test_the_command_line_runs_reports_and_compares(utterances: list[Utterance],
         (["--durations", "no"], "expected numbers separated by commas"),
         (["--concurrency", "0"], "expected numbers above 0"),
         (["--header", "nothing"], "expected NAME: VALUE"),
+        (["--goal-s", "1"], "expected --find-capacity with --goal-s"),
+        (["--goal-share", "0.9"], "expected --find-capacity with --goal-s"),
     ],
 )
 def test_wrong_flags_say_what_was_expected(tmp_path: Path, flags: Sequence[str], message: str) -> None:
     done = CliRunner().invoke(bench, command("http://127.0.0.1:1", tmp_path, *flags))
     assert done.exit_code == 2
     assert message in done.output
+
+
+def test_who_continues_says_what() -> None:
+    done = CliRunner().invoke(bench, ["run", "--target", "http://127.0.0.1:1", "--audio", str(DATA), "--resume"])
+    assert done.exit_code == 2
+    assert "expected --out with --resume" in done.output
 
 
 def test_what_is_no_run_or_no_audio_is_refused(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ SURE = 2.0
 class Goal:
     """`share` of all requests answered within `latency_s`, failed ones counted as too late."""
 
-    latency_s: float
+    latency_s: float = 2.0
     share: float = 0.95
 
     def kept_by(self, answer: Answer) -> bool:

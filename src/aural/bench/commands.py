@@ -54,7 +54,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--target", required=True, help="http(s)://HOST[:PORT][/PATH] or sagemaker:ENDPOINT.")
+@click.option("--target", required=True, help="http(s)://HOST[:PORT][/PATH or /PREFIX/] or sagemaker:ENDPOINT.")
 @click.option("--protocol", default="auto", show_default=True, help="auto tries what the address may speak.")
 @click.option("--audio", required=True, type=click.Path(path_type=Path), help="Folder or manifest.jsonl with texts.")
 @click.option("--durations", default="15,30,60", show_default=True, callback=numbers(length), help="Seconds, or mix.")
@@ -62,8 +62,8 @@ def bench() -> None:
 @click.option("--requests", default=100, show_default=True, type=click.IntRange(1), help="Requests per cell.")
 @click.option("--rate", "rates", default="", callback=numbers(float), help="Also open loops: requests a second.")
 @click.option("--find-capacity", is_flag=True, help="Also search the highest rate that keeps the goal.")
-@click.option("--goal-s", default=2.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Latency goal.")
-@click.option("--goal-share", default=0.95, show_default=True, type=click.FloatRange(0, 1, min_open=True))
+@click.option("--goal-s", show_default="2.0", type=click.FloatRange(0, min_open=True), help="Latency goal.")
+@click.option("--goal-share", show_default="0.95", type=click.FloatRange(0, 1, min_open=True))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 @click.option("--language", default="en", show_default=True, help="Of the recordings, as in the manifest.")
@@ -82,6 +82,8 @@ def bench() -> None:
 @click.option("--strict", is_flag=True, help="Exit status 1 when there is any doubt about a figure.")
 def run(out: Path | None, resume: bool, strict: bool, **given: Any) -> None:
     """Single requests, then callers at once, then arrivals; a report at the end."""
+    if resume and out is None:
+        raise click.UsageError("expected --out with --resume: the folder of the run that is continued")
     plan = _plan(given)
     from aural.bench.console import watched_run
 
@@ -164,9 +166,12 @@ def _plan(given: dict[str, Any]) -> Any:
     with needing_extra():
         from aural.bench.capacity import Goal
         from aural.bench.plan import Plan
-    goal = Goal(given.pop("goal_s"), given.pop("goal_share"))
-    if not given.pop("find_capacity"):
-        goal = None  # type: ignore[assignment]
+    asked = {"latency_s": given.pop("goal_s"), "share": given.pop("goal_share")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    find_capacity = given.pop("find_capacity")
+    if asked and not find_capacity:
+        raise click.UsageError("expected --find-capacity with --goal-s and --goal-share, which nothing else uses")
+    goal = Goal(**asked) if find_capacity else None
     if key := given.pop("api_key"):
         given["headers"] = (*given["headers"], ("Authorization", f"Bearer {key}"))
     return Plan(goal=goal, **{name: value for name, value in given.items() if value is not None})

@@ -31,6 +31,8 @@ class Ask:
     body: Body = ()
     content_type: str = "application/octet-stream"
     method: str = "POST"
+    attributes: str = ""
+    """SageMaker's custom attributes, which hold what has no place in the body."""
 
     @property
     def size(self) -> int:
@@ -46,11 +48,13 @@ class Reply:
 
 
 class RequestFailed(Exception):
-    """A request without a usable answer. `str` is the kind of failure, `detail` what is known of it."""
+    """A request without a usable answer. `str` is the kind of failure, `detail` what is known of it, `sent_bytes` what
+    was sent until then."""
 
-    def __init__(self, kind: str, detail: str = "") -> None:
+    def __init__(self, kind: str, detail: str = "", sent_bytes: int = 0) -> None:
         super().__init__(kind)
         self.detail = detail
+        self.sent_bytes = sent_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Address:
     host: str
     port: int
     path: str
+    """Where to ask; a prefix of that when it is empty or ends with a slash."""
 
     @classmethod
     def of(cls, url: str) -> Address:
@@ -71,7 +76,12 @@ class Address:
             raise BenchError(f"expected http://HOST[:PORT][/PATH] or https://…, got {url!r}") from None
         if not parts.hostname:
             raise BenchError(f"expected a host in the address, got {url!r}")
-        return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
+        if parts.username is not None or parts.query or parts.fragment:
+            where = f"{parts.scheme}://{parts.hostname}{parts.path}"
+            raise BenchError(
+                f"expected an address without user, password and query, such as {where}; keys go in headers"
+            )
+        return cls(parts.scheme, parts.hostname, port, parts.path)
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -91,6 +101,19 @@ class _Answer:
         self.whole = False
         self.keep = False
         self.parser = httptools.HttpResponseParser(self)
+        self._begun = False
+        self._measured = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._measured |= name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        self._begun = True
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the end of the connection is that of the body (RFC 9112, 6.3)."""
+        return self._begun and not self._measured
 
     def on_body(self, part: bytes) -> None:
         self.body += part
@@ -98,6 +121,10 @@ class _Answer:
     def on_message_complete(self) -> None:
         self.whole = True
         self.keep = self.parser.should_keep_alive()  # which the parser knows now, and not any more afterwards
+
+
+def _attributes(ask: Ask) -> str:
+    return f"X-Amzn-SageMaker-Custom-Attributes: {ask.attributes}\r\n" if ask.attributes else ""
 
 
 class Connection:
@@ -109,26 +136,31 @@ class Connection:
         lines = [("Host", f"{address.host}:{address.port}"), ("Accept", "*/*"), *headers]
         self._head = "".join(f"{name}: {value}\r\n" for name, value in lines)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._written_bytes = 0
 
     async def ask(self, ask: Ask) -> Reply:
         """Send and wait for the whole answer, whatever its status; raises RequestFailed when there is none."""
+        self._written_bytes = 0
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._exchange(ask)
         except TimeoutError as error:
-            self.close()
-            raise RequestFailed("timeout", f"no answer within {self._timeout_s:g} s") from error
+            raise self._failed("timeout", f"no answer within {self._timeout_s:g} s") from error
         except ConnectionRefusedError as error:
-            raise RequestFailed("connection refused", str(error)) from error
+            raise self._failed("connection refused", str(error)) from error
         except (OSError, asyncio.IncompleteReadError) as error:
-            self.close()
-            raise RequestFailed("connection lost", repr(error)) from error
+            raise self._failed("connection lost", repr(error)) from error
         except httptools.HttpParserError as error:
-            self.close()
-            raise RequestFailed("not HTTP", str(error)) from error
+            raise self._failed("not HTTP", str(error)) from error
         except asyncio.CancelledError:
             self.close()
             raise
+
+    def _failed(self, kind: str, detail: str) -> RequestFailed:
+        """What is still in the client was not sent."""
+        left = self._streams[1].transport.get_write_buffer_size() if self._streams is not None else 0
+        self.close()
+        return RequestFailed(kind, detail, max(0, self._written_bytes - left))
 
     async def open(self) -> None:
         if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
@@ -144,20 +176,23 @@ class Connection:
         size = ask.size
         head = (
             f"{ask.method} {ask.target or '/'} HTTP/1.1\r\n{self._head}"
-            f"Content-Type: {ask.content_type}\r\nContent-Length: {size}\r\n\r\n"
+            f"{_attributes(ask)}Content-Type: {ask.content_type}\r\nContent-Length: {size}\r\n\r\n"
         ).encode("latin-1")
         # Not drained: an answer may come before the body is through, and must be read.
         writer.writelines([head, *ask.body])
+        self._written_bytes = len(head) + size
         status, body, keep = await self._read(reader)
         if not keep:
             self.close()
-        return Reply(status, body, len(head) + size)
+        return Reply(status, body, self._written_bytes)
 
     async def _read(self, reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
         """Status, body, and whether the connection may be used again."""
         answer = _Answer()
         while not answer.whole:
             part = await reader.read(READ_BYTES)
+            if not part and answer.ends_with_connection:
+                break
             if not part:
                 raise asyncio.IncompleteReadError(bytes(answer.body), None)
             answer.parser.feed_data(part)

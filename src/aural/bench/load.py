@@ -21,11 +21,9 @@ from aural.bench.clips import Item
 from aural.bench.http import Ask, Reply, RequestFailed
 from aural.bench.protocols import Protocol, Wish
 from aural.bench.records import Answer, Asked, Done, Load
-from aural.bench.targets import Target
+from aural.bench.targets import MOST_IN_FLIGHT, Target
 from aural.bench.watch import PERIOD_S, Clock, Gauge, watching
 
-MOST_IN_FLIGHT = 2_000
-"""Arrivals beyond so many unanswered requests are not sent, but recorded as failures."""
 NOT_SENT = "not sent: too many in flight"
 MOST_PREPARED = 10_000
 """Requests that lie ready; what a cell needs beyond them is made while it runs."""
@@ -160,8 +158,7 @@ class Driver:
             text, heard_s = heard.text, heard.audio_s
         except RequestFailed as failure:
             error, detail = str(failure), failure.detail
-        sent = 0 if isinstance(outcome, RequestFailed) else outcome.sent_bytes
-        self.on_answer(Answer(item, caller, start, end, text, error, due, sent, heard_s, detail))
+        self.on_answer(Answer(item, caller, start, end, text, error, due, outcome.sent_bytes, heard_s, detail))
 
     async def _exchange(self, ask: Ask) -> Reply | RequestFailed:
         try:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aural.bench.capacity import Goal
+from aural.bench.http import Address
 from aural.bench.protocols import AUTO
 from aural.bench.records import Kind, Load
+from aural.bench.targets import SAGEMAKER
 from aural.errors import BenchError
 
 MOST_WARM_UP = 5
@@ -49,6 +51,18 @@ class Plan:
     region: str | None = None
     endpoint_url: str | None = None
     seed: int = 7
+
+    def __post_init__(self) -> None:
+        """Raises BenchError for what would have no effect at the target."""
+        if not self.target.startswith(SAGEMAKER):
+            Address.of(self.target)
+            if self.region or self.endpoint_url:
+                raise BenchError(
+                    f"expected --region and --endpoint-url with sagemaker:ENDPOINT only, got {self.target}"
+                )
+        elif self.headers:
+            names = ", ".join(name for name, _ in self.headers)
+            raise BenchError(f"expected no headers and no API key for {self.target}, which passes none on; got {names}")
 
     def loads(self) -> list[Load]:
         """Every cell, in order: single requests, then callers, then arrivals, per length of audio."""

@@ -50,12 +50,18 @@ class Protocol:
     text: Callable[[Any], object]
     """The text in the parsed answer; raises KeyError, TypeError or IndexError where there is none."""
     duration: Callable[[Any], object] = field(default=lambda answer: answer.get("duration"))
+    beside: tuple[str, ...] = ()
+    """What of the wish the body has no place for: it goes into SageMaker's custom attributes, which aural takes."""
 
     def ask(self, item: Item, wish: Wish, base_path: str = "") -> Ask:
-        """`base_path` is the path of the target: a prefix, or the whole path already."""
-        target = base_path if base_path.endswith(self.path) else base_path + self.path
+        """`base_path` is the path of the target: the whole of it, unless it is empty or ends with a slash."""
+        target = (
+            base_path if base_path.strip("/") and not base_path.endswith("/") else base_path.rstrip("/") + self.path
+        )
         body, content_type = self.body(item, wish)
-        return Ask(target, body, content_type)
+        named = [(name, getattr(wish, name)) for name in self.beside]
+        attributes = ",".join(f"{name}={value}" for name, value in named if value)
+        return Ask(target, body, content_type, attributes=attributes)
 
     def heard(self, status: int, answer: bytes) -> Heard:
         """What an answer says was said; raises RequestFailed with the kind of error."""
@@ -144,9 +150,9 @@ PROTOCOLS = {
     for protocol in (
         Protocol("openai", TRANSCRIPTIONS, _openai, lambda answer: answer["text"], _usage),
         Protocol("riva-http", TRANSCRIPTIONS, _riva, lambda answer: answer["text"]),
-        Protocol("invocations-raw", INVOCATIONS, _raw, lambda answer: answer["text"]),
+        Protocol("invocations-raw", INVOCATIONS, _raw, lambda answer: answer["text"], beside=("model", "language")),
         Protocol("invocations-whisper", INVOCATIONS, _whisper, lambda answer: answer["text"]),
-        Protocol("invocations-parakeet", INVOCATIONS, _parakeet, lambda answer: answer["text"]),
+        Protocol("invocations-parakeet", INVOCATIONS, _parakeet, lambda answer: answer["text"], beside=("language",)),
         Protocol(
             "invocations-voxtral",
             INVOCATIONS,

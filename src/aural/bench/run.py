@@ -59,6 +59,7 @@ class Runner:
         self._sources = self._streams(utterances, len(kept.done))
         target = self._target()
         try:
+            await about.wait_until_ready(self.plan.target)
             protocol = await self._protocol(kept, target, utterances)
             await self._describe(kept, protocol)
             for load in loads:
@@ -116,7 +117,6 @@ class Runner:
             return find(self.plan.protocol)
         if kept.done:
             return find(kept.about["protocol"])
-        await about.wait_until_ready(self.plan.target)
         probe = next(clips.distinct(self.plan.durations[0], utterances, self.plan.seed))
         return await detect(target, self._path, probe, Wish(self.plan.model, self.plan.language))
 

@@ -14,6 +14,8 @@ from aural.errors import BenchError
 
 SAGEMAKER = "sagemaker:"
 DETAIL_CHARS = 200
+MOST_IN_FLIGHT = 2_000
+"""Arrivals beyond so many unanswered requests are not sent, but recorded as failures."""
 
 
 class Target(Protocol):
@@ -67,7 +69,8 @@ class HttpTarget:
 
 
 class SageMakerTarget:
-    """An endpoint of Amazon SageMaker. boto3 signs and sends in threads, one per connection, and never tries again."""
+    """An endpoint of Amazon SageMaker. boto3 signs and sends in threads, one per connection, and never tries again.
+    Threads and connections come as they are needed, so that no request waits for one."""
 
     def __init__(self, endpoint: str, region: str | None, endpoint_url: str | None, timeout_s: float) -> None:
         self._endpoint = endpoint
@@ -80,6 +83,7 @@ class SageMakerTarget:
     async def open(self, connections: int) -> None:
         if connections <= self._size:
             return
+        connections = max(connections, MOST_IN_FLIGHT)
         await self.close()
         self._size = connections
         self._client = self._make(connections)
@@ -110,19 +114,21 @@ class SageMakerTarget:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._invoke, ask)
 
     def _invoke(self, ask: Ask) -> Reply:
-        from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError
 
+        attributes = {"CustomAttributes": ask.attributes} if ask.attributes else {}
         try:
             answer = self._client.invoke_endpoint(
-                EndpointName=self._endpoint, ContentType=ask.content_type, Body=b"".join(ask.body)
+                EndpointName=self._endpoint, ContentType=ask.content_type, Body=b"".join(ask.body), **attributes
             )
             return Reply(200, answer["Body"].read(), ask.size)
         except ReadTimeoutError as error:
-            raise RequestFailed("timeout", str(error)[:DETAIL_CHARS]) from error
+            raise RequestFailed("timeout", str(error)[:DETAIL_CHARS], ask.size) from error
         except ClientError as error:
-            raise RequestFailed(_kind(error.response), str(error)[:DETAIL_CHARS]) from error
+            raise RequestFailed(_kind(error.response), str(error)[:DETAIL_CHARS], ask.size) from error
         except BotoCoreError as error:
-            raise RequestFailed(type(error).__name__, str(error)[:DETAIL_CHARS]) from error
+            sent = ask.size if isinstance(error, HTTPClientError) else 0  # others come before anything is sent
+            raise RequestFailed(type(error).__name__, str(error)[:DETAIL_CHARS], sent) from error
 
     async def close(self) -> None:
         if self._threads is not None:
