@@ -24,6 +24,7 @@ from aural.bench.plan import Plan
 from aural.bench.protocols import PROTOCOLS
 from aural.bench.records import Answer
 from aural.bench.run import Progress, Runner
+from aural.bench.sounds import RATE
 from aural.errors import BenchError
 from tests.bench.standin import Script, standing_in
 from tests.conftest import DATA, Server
@@ -98,6 +99,19 @@ def test_each_request_has_other_audio_of_the_exact_length(utterances: list[Utter
     for workload, items in run.items.items():
         assert {item.duration_s for item in items} == {float(workload)}
         assert len({item.name for item in items[:4]}) == 4
+
+
+def test_audio_that_comes_again_is_counted(utterances: list[Utterance], tmp_path: Path) -> None:
+    told: list[str] = []
+    with standing_in(Script(utterances), INVOCATIONS) as url:
+        asked = plan(url, protocol="invocations-raw", durations=("mix", "7"), concurrency=(1,), requests=40, warm_up=0)
+        progress = Progress(on_supply=lambda workload, supply: told.append(workload))
+        asyncio.run(Runner(asked, tmp_path, progress).run())
+    mix, fixed = (records.read(tmp_path).supply[workload] for workload in told)
+    assert mix.used == len(clips.build("mix", utterances).items)
+    assert (mix.repeated, mix.left_out) == (40 - mix.used, len(utterances) - mix.used)
+    assert fixed.left_out == sum(len(u) > 7 * RATE for u in utterances)
+    assert fixed.requests == 40
 
 
 def test_failures_truncation_and_hanging_up_are_told(utterances: list[Utterance], tmp_path: Path) -> None:

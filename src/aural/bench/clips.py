@@ -186,8 +186,7 @@ def build(name: str, utterances: Sequence[Utterance], seed: int = 7) -> Workload
     """The workload called `name`: `mix`, or a length in whole seconds."""
     rng = random.Random(f"{name} {seed}")
     if name == "mix":
-        low, high = (int(limit * RATE) for limit in MIX_S)
-        items = [Item(u.name, u.text, (u.sound,), 1.0) for u in utterances if low <= len(u) <= high]
+        items = [Item(u.name, u.text, (u.sound,), 1.0) for u in fitting(name, utterances)]
     else:
         length = int(name) * RATE
         items = [join(group, length) for group in groups(utterances, length, rng)]
@@ -217,6 +216,12 @@ def groups(utterances: Sequence[Utterance], length: int, rng: random.Random) -> 
     return full
 
 
+def fitting(workload: str, utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Those that a workload can take: of the lengths of the mix, or not longer than an item."""
+    low, high = (int(limit * RATE) for limit in MIX_S) if workload == "mix" else (0, round(float(workload) * RATE))
+    return [u for u in utterances if low <= len(u) <= high]
+
+
 def distinct(workload: str, utterances: Sequence[Utterance], seed: int) -> Iterator[Item]:
     """Items without end, no two of the same utterances in the same order as long as the recordings allow it. `workload`
     is a length in seconds or `mix`, which is single utterances as they are and then begins again."""
@@ -227,7 +232,7 @@ def distinct(workload: str, utterances: Sequence[Utterance], seed: int) -> Itera
             raise BenchError(f"expected recordings of {MIX_S[0]:g} to {MIX_S[1]:g} s, found none")
         yield from cycle(items)
     length = round(float(workload) * RATE)
-    pool = [u for u in utterances if len(u) <= length]
+    pool = fitting(workload, utterances)
     chances = list(accumulate(map(len, pool)))  # each second of speech is as likely as any other
     seen: set[tuple[str, ...]] = set()
     while True:

@@ -15,7 +15,7 @@ from aural.bench import records, scoring
 from aural.bench.capacity import Capacity, Step
 from aural.bench.figures import Figures
 from aural.bench.plan import Plan
-from aural.bench.records import Answer, Load
+from aural.bench.records import Answer, Load, Supply
 from aural.bench.run import Progress, Runner
 from aural.bench.stream_run import StreamPlan, StreamRunner, Together
 
@@ -30,7 +30,7 @@ class Watching:
         self._failed = 0
 
     def progress(self) -> Progress:
-        return Progress(self.start, self.answer, self.done, self.step, self.search)
+        return Progress(self.start, self.answer, self.done, self.step, self.search, self.supply)
 
     def start(self, load: Load) -> None:
         self._failed = 0
@@ -53,6 +53,15 @@ class Watching:
         if found.stopped:
             text = f"    ! the search for capacity stopped early: {found.stopped}"
             self._console.print(text, style="yellow", highlight=False, soft_wrap=True)
+
+    def supply(self, workload: str, supply: Supply) -> None:
+        if supply.repeated or supply.left_out:
+            length = workload if workload == "mix" else f"{workload} s"
+            text = (
+                f"{length}: {supply.repeated} of {supply.requests} requests had audio of an earlier one; "
+                f"{supply.left_out} of {supply.used + supply.left_out} recordings did not fit"
+            )
+            self._console.print(text, highlight=False, soft_wrap=True)
 
 
 def describe(load: Load) -> str:

@@ -111,6 +111,20 @@ class Asked:
     """Start and end in seconds, and text, of each utterance in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How far the recordings went."""
+
+    used: int
+    """Recordings that the requests were made of."""
+    left_out: int
+    """Recordings that are too long, or too short, for the workload."""
+    requests: int = 0
+    """Those of the warm-up too."""
+    repeated: int = 0
+    """Requests with audio that an earlier one had already: an endpoint that remembers answers could shine."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A cell with its answers, warm-up apart."""
@@ -138,6 +152,8 @@ class Run:
     """By name of the load, warm-up first."""
     search: list[dict[str, Any]] = field(default_factory=list)
     """What the search for capacity tried."""
+    supply: dict[str, Supply] = field(default_factory=dict)
+    """By workload."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -177,6 +193,7 @@ def save(folder: Path, run: Run) -> None:
         "items": {name: [asdict(item) for item in items] for name, items in run.items.items()},
         "done": [asdict(done) for done in run.done],
         "search": run.search,
+        "supply": {name: asdict(supply) for name, supply in run.supply.items()},
     }
     fresh = folder / (RUN + ".new")
     fresh.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
@@ -196,6 +213,7 @@ def read(folder: Path) -> Run:
     run = Run(document["about"], search=document["search"])
     run.items = {name: [_asked(item) for item in items] for name, items in document["items"].items()}
     run.done = [_done(entry) for entry in document["done"]]
+    run.supply = {name: Supply(**supply) for name, supply in document.get("supply", {}).items()}
     for entry in entries:
         run.answers.setdefault(entry.pop("load"), []).append(Answer(**entry))
     return run

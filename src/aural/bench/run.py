@@ -19,7 +19,7 @@ from aural.bench.load import Driver, Kitchen, OnAnswer
 from aural.bench.notes import Notes
 from aural.bench.plan import Plan
 from aural.bench.protocols import AUTO, Protocol, Wish, detect, find
-from aural.bench.records import Answer, Done, Load, Run, Watch
+from aural.bench.records import Answer, Done, Load, Run, Supply, Watch
 from aural.bench.targets import SAGEMAKER, Target
 from aural.bench.targets import target_of as make_target
 from aural.errors import BenchError
@@ -37,6 +37,7 @@ class Progress:
     on_done: Callable[[Figures], None] = lambda figures: None
     on_step: Callable[[capacity.Step], None] = lambda step: None
     on_search: Callable[[Capacity], None] = lambda found: None
+    on_supply: Callable[[str, Supply], None] = lambda workload, supply: None
 
 
 @dataclass
@@ -48,6 +49,7 @@ class Runner:
     progress: Progress = field(default_factory=Progress)
     resume: bool = False
     _sources: dict[str, Iterator[Item]] = field(default_factory=dict)
+    _supply: dict[str, Supply] = field(default_factory=dict)
 
     async def run(self) -> Run:
         """All that the plan asks for. Interrupted (CancelledError), what was measured until then is kept."""
@@ -57,6 +59,7 @@ class Runner:
             return kept
         utterances = await asyncio.to_thread(clips.read_utterances, self.plan.audio, self.plan.language)
         self._sources = self._streams(utterances, len(kept.done))
+        self._supply = {workload: _supply(workload, utterances) for workload in self.plan.durations}
         target = self._target()
         try:
             await about.wait_until_ready(self.plan.target)
@@ -69,6 +72,8 @@ class Runner:
                 records.save(self.out, kept)
         finally:
             await target.close()
+        for workload, supply in kept.supply.items():
+            self.progress.on_supply(workload, supply)
         return kept
 
     def _left(self, kept: Run) -> tuple[list[Load], list[tuple[str, Goal]]]:
@@ -172,6 +177,9 @@ class Runner:
                     now = time.perf_counter()
                     done = replace(done, began=min(driver.began, now), ended=now)
                 items[first:] = kitchen.served
+                repeated = len(items) - len({item.name for item in items})
+                supply = replace(self._supply[load.workload], requests=len(items), repeated=repeated)
+                kept.supply[load.workload] = supply
                 kept.done[-1] = done
                 records.save(self.out, kept)
         self.progress.on_done(of_run(kept)[-1])
@@ -202,3 +210,8 @@ class Runner:
             found = await capacity.search(attempt, goal, best * FIRST_SHARE)
         self.progress.on_search(found)
         return {"workload": workload, "goal": asdict(goal), **found.as_json()}
+
+
+def _supply(workload: str, utterances: Sequence[Utterance]) -> Supply:
+    used = len(clips.fitting(workload, utterances))
+    return Supply(used, len(utterances) - used)
