@@ -42,8 +42,7 @@ def test_the_capacity_that_is_there_is_found(servers: int, start: float) -> None
     assert [sum(step.rate == rate for step in found.steps) >= 2 for rate in (found.low, found.high)] == [True, True]
 
 
-@pytest.mark.parametrize("goal_s", [10.0, 60.0])
-@pytest.mark.parametrize("start", [1.4, 2.5, 5.0])
+@pytest.mark.parametrize(("goal_s", "start"), [(10.0, 1.4), (10.0, 2.5), (60.0, 5.0)])
 def test_a_long_goal_hides_no_overload(goal_s: float, start: float) -> None:
     """Two requests a second, and a queue that would take a minute to be late."""
     found = run(search(attempts(0.5, 1, Goal(goal_s)), Goal(goal_s), start))

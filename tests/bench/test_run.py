@@ -84,7 +84,9 @@ def test_a_protocol_that_is_named_waits_for_a_server_that_is_not_ready(
 def test_the_protocol_is_found_out(utterances: list[Utterance], tmp_path: Path) -> None:
     with standing_in(Script(utterances), INVOCATIONS) as url:
         asyncio.run(Runner(plan(url, requests=1), tmp_path / "a").run())
+        asyncio.run(Runner(plan(url, requests=1, model="one"), tmp_path / "named").run())
     assert records.read(tmp_path / "a").about["protocol"] == "invocations-raw"
+    assert records.read(tmp_path / "named").about["protocol"] == "invocations-parakeet"
     with standing_in(Script(utterances), "/else") as url, pytest.raises(BenchError, match=r"tried openai: http-404"):
         asyncio.run(Runner(plan(url), tmp_path / "b").run())
     with pytest.raises(BenchError, match="nobody listens"):

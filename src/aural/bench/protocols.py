@@ -186,7 +186,10 @@ def candidates(path: str | None) -> list[Protocol]:
 async def detect(target: Target, path: str | None, item: Item, wish: Wish) -> Protocol:
     """The first protocol in which the endpoint hears words in `item`."""
     tried = []
-    for protocol in candidates(path):
+    likely = candidates(path)
+    if wish.model:  # a container may not look for it outside of the body
+        likely.sort(key=lambda protocol: "model" in protocol.beside)
+    for protocol in likely:
         try:
             reply = await target.ask(protocol.ask(item, wish, path or ""))
             protocol.heard(reply.status, reply.body)

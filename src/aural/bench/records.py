@@ -160,7 +160,9 @@ class Run:
         return [self._cell(done) for done in self.done]
 
     def _cell(self, done: Done) -> Cell:
-        answers, warm_up = self.answers.get(done.load.name, []), done.load.warm_up
+        known = len(self.items.get(done.load.workload, []))  # who is killed may have asked for more than was written
+        answers = [a for a in self.answers.get(done.load.name, []) if a.item < known]
+        warm_up = done.load.warm_up
         return Cell(done, tuple(answers[warm_up:]), tuple(answers[:warm_up]))
 
     @property
