@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from aural.bench import stream
+from aural.bench import stats, stream
 from aural.bench.clips import Item, Utterance, join
 from aural.bench.sounds import RATE
 from aural.bench.stream import Said, Shown, measure
@@ -64,12 +64,26 @@ def test_a_word_is_shown_wherever_it_stands() -> None:
     ]
     got = measure(SAID[:3], "the quick fox", shown)
     assert got.partial_lag_s == pytest.approx([0.9, 0.5, 0.1])
-    assert got.emission_s == pytest.approx([0.9, 1.5, 1.1])
+    assert got.emission_s == got.partial_lag_s
+
+
+def test_a_word_more_takes_none_back() -> None:
+    shown = [Shown(2.1, "a", "", "the quick fox"), Shown(3.1, "a", "", "the very quick fox")]
+    got = measure(SAID[:3], "the quick fox", [*shown, Shown(3.6, "a", "the very quick fox", kind="final")])
+    assert (got.words_shown, got.words_retracted) == (4, 0)
+    assert got.emission_s == pytest.approx([0.9, 0.5, 0.1])
 
 
 def test_a_broken_promise_is_told() -> None:
     shown = [Shown(2.1, "a", "the thick"), Shown(3.1, "a", "the quick fox", kind="final")]
     assert measure(SAID[:3], "the quick fox", shown).committed_retracted == 1
+    shown = [Shown(2.1, "a", "the quick"), Shown(3.1, "a", "the very quick", kind="final")]
+    assert measure(SAID[:3], "the quick fox", shown).committed_retracted == 1
+
+
+def test_a_final_before_the_end_of_the_speech_counts() -> None:
+    shown = [Shown(1.9, "a", "the quick fox", kind="final"), Shown(6.2, "b", "it jumps", kind="final")]
+    assert measure(SAID, TEXT, shown).finalization_s == pytest.approx([-0.1, 6.2 - 5.6])
 
 
 def test_utterances_that_the_endpoint_joins_are_still_two() -> None:
@@ -131,3 +145,14 @@ def test_frames_come_at_real_speed_and_catch_up() -> None:
     seen = run(main())
     assert [at for at, _ in seen] == pytest.approx([0.1, 0.2, 0.3, 0.55, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0])
     assert [late for _, late in seen] == pytest.approx([0, 0, 0, 0.15, 0.05, 0, 0, 0, 0, 0])
+
+
+def test_words_of_one_stream_carry_no_interval_and_no_tail() -> None:
+    """A stream that stalled is late in all its words: they are no two hundred witnesses."""
+    alone = stats.quantile_of_groups([[0.1] * 3_000], 50)
+    assert (alone.value, np.isnan(alone.low)) == (0.1, True)
+    assert np.isnan(stats.quantile_of_groups([[0.1] * 3_000], 95).value)
+    groups = [[0.1] * 100] * 8 + [[2.0] * 100] * 2
+    got = stats.quantile_of_groups(groups, 95)
+    assert (got.value, got.low, got.high) == (2.0, 0.1, 2.0)
+    assert np.isnan(stats.quantile_of_groups(groups, 99).value)

@@ -105,13 +105,15 @@ def run(out: Path | None, resume: bool, strict: bool, **given: Any) -> None:
 @click.option("--language", default="en", show_default=True)
 @click.option("--model", default="", help="Named in every session.")
 @click.option("--label", default="", help="What the run is called in reports.")
+@click.option("--instance", default="", help="SageMaker instance type of the endpoint, for aural recommend.")
 @click.option("--api-key", envvar="AURAL_API_KEY", default="", show_envvar=True)
 @click.option("--seed", default=7, show_default=True)
 def stream(out: Path | None, goal_emission_s: float, goal_final_s: float, **given: Any) -> None:
     """Live streams at real speed: how soon words are shown, taken back, and final."""
     with needing_extra():
         from aural.bench.console import watched_streams
-        from aural.bench.stream_run import StreamGoal, StreamPlan
+        from aural.bench.stream_records import StreamGoal
+        from aural.bench.stream_run import StreamPlan
 
     plan = StreamPlan(goal=StreamGoal(goal_emission_s, goal_final_s), **given)
     drive(watched_streams(plan, out or _folder()))
@@ -131,10 +133,16 @@ def _folder() -> Path:
 def report(folders: tuple[Path, ...], out: Path | None, article: str, prices: Path | None) -> None:
     """Build report.md and report.html of runs in FOLDERS again, side by side."""
     with needing_extra():
+        from aural.bench import stream_records, stream_report
         from aural.bench.report import HTML, MARKDOWN, write
 
-    write(folders, out, article, prices)
     target = out or folders[0]
+    if not stream_records.is_one(folders[0]):
+        write(folders, out, article, prices)
+    elif len(folders) > 1 or article or prices:
+        raise BenchError("expected a run of live streams by itself, without --article and --prices, got more")
+    else:
+        stream_report.rebuild(folders[0], target)
     click.echo(f"{target / HTML}\n{target / MARKDOWN}")
 
 

@@ -17,7 +17,8 @@ from aural.bench.figures import Figures
 from aural.bench.plan import Plan
 from aural.bench.records import Answer, Load, Supply
 from aural.bench.run import Progress, Runner
-from aural.bench.stream_run import StreamPlan, StreamRunner, Together
+from aural.bench.stream_records import Together
+from aural.bench.stream_run import StreamPlan, StreamRunner
 
 
 class Watching:

@@ -17,6 +17,8 @@ RUN = "run.json"
 VERSION = 1
 LINES = 1
 """Buffering of `open`: a line is handed to the system when it is whole."""
+STREAM_RUN = "streams"
+"""The kind of a run of `aural bench stream`, which has a reader of its own."""
 
 Kind = Literal["single", "closed", "open", "capacity"]
 """One request after the other; callers that never rest; arrivals that wait for nobody; a step of a capacity search."""
@@ -210,10 +212,12 @@ def read(folder: Path) -> Run:
         entries = [json.loads(line) for line in lines]
     except (OSError, ValueError) as error:
         raise BenchError(f"expected a run with {RUN} and {RECORDS} in {folder}: {error}") from error
+    if document.get("kind") == STREAM_RUN:
+        raise BenchError(f"expected a run of requests in {folder}, got one of live streams, which are never compared")
     if document.get("version") != VERSION:
         raise BenchError(f"expected a run of version {VERSION} in {folder}, got {document.get('version')}")
     run = Run(document["about"], search=document["search"])
-    run.items = {name: [_asked(item) for item in items] for name, items in document["items"].items()}
+    run.items = {name: [asked(item) for item in items] for name, items in document["items"].items()}
     run.done = [_done(entry) for entry in document["done"]]
     run.supply = {name: Supply(**supply) for name, supply in document.get("supply", {}).items()}
     for entry in entries:
@@ -238,7 +242,8 @@ def forget_unfinished(folder: Path, run: Run) -> None:
     save(folder, run)
 
 
-def _asked(entry: dict[str, Any]) -> Asked:
+def asked(entry: dict[str, Any]) -> Asked:
+    """An item as it was written by `asdict`."""
     return Asked(**{**entry, "spans": tuple((a, b, text) for a, b, text in entry["spans"])})
 
 

@@ -13,10 +13,13 @@ from aural.bench.scoring import NOTHING, Estimate
 
 LEAST = {50.0: 1, 90.0: 100, 95.0: 200, 99.0: 1_000}
 """A percentile is printed from so many samples on: ten of them must lie beyond it."""
+LEAST_GROUPS = {95.0: 5, 99.0: 20}
+"""And where samples come in groups that are alike, from so many groups on."""
 MOST_DRAWN, MOST_AT_ONCE = 20_000_000, 2_000_000
 INTERVAL = (2.5, 97.5)
 RESAMPLES = 1_000
 FEWEST_RESAMPLES = 200
+FEWEST_GROUPS = 5
 
 Floats = NDArray[np.float64]
 Statistic = Callable[..., Floats]
@@ -50,6 +53,23 @@ def quantile(values: Sequence[float], q: float, block: int = 1) -> Estimate:
     if len(values) < LEAST.get(q, 1):
         return NOTHING
     return bootstrap(values, lambda drawn, axis: np.percentile(drawn, q, axis=axis), block)
+
+
+def quantile_of_groups(groups: Sequence[Sequence[float]], q: float) -> Estimate:
+    """The same of samples that come in groups: neighbours in a group share what befell it, so the interval resamples
+    groups (cluster bootstrap), and there is none of fewer than five."""
+    filled = [np.asarray(group, float) for group in groups if len(group)]
+    values = np.concatenate(filled) if filled else np.empty(0)
+    if len(values) < LEAST.get(q, 1) or len(filled) < LEAST_GROUPS.get(q, 1):
+        return NOTHING
+    value = float(np.percentile(values, q))
+    if len(filled) < FEWEST_GROUPS:
+        return Estimate(value, math.nan, math.nan)
+    rng = np.random.default_rng(1)
+    picks = rng.integers(0, len(filled), (FEWEST_RESAMPLES, len(filled)))
+    drawn = [np.percentile(np.concatenate([filled[i] for i in row]), q) for row in picks]
+    low, high = np.percentile(drawn, INTERVAL)
+    return Estimate(value, float(low), float(high))
 
 
 def bootstrap(values: Sequence[float], statistic: Statistic, block: int = 1, seed: int = 1) -> Estimate:

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Literal
 
 import numpy as np
@@ -73,8 +73,8 @@ class Measures:
     emission_s: list[float] = field(default_factory=list)
     """End of a word to the time from which on it is shown for good."""
     finalization_s: list[float] = field(default_factory=list)
-    """End of the speech of an utterance to the final text that holds its last matched word. Whether the very last word
-    was understood is the word error rate's to say."""
+    """End of the speech of an utterance to the final text that holds its last matched word, below 0 when that came
+    before. Whether the very last word was understood is the word error rate's to say."""
     gaps_s: list[float] = field(default_factory=list)
     """Between two updates of an utterance."""
     words_shown: int = 0
@@ -171,7 +171,7 @@ def measure(said: Sequence[Said], text: str, shown: Sequence[Shown], language: s
             last = max((word for _, word in found), key=lambda word: word.end_s)
             finals[last.utterance] = max(histories[item][-1].at_s, finals.get(last.utterance, 0.0))
     ends = {word.utterance: word.end_s for word in said}
-    measures.finalization_s.extend(at_s - ends[number] for number, at_s in finals.items() if at_s > ends[number])
+    measures.finalization_s.extend(at_s - ends[number] for number, at_s in finals.items())
     return measures
 
 
@@ -205,10 +205,9 @@ def _time_item(
 ) -> None:
     """Add the latencies of one utterance as the endpoint cut it: `found` are its words with their place in the text."""
     texts = [(one.at_s, words_of(one.text, language)) for one in history]
-    final = texts[-1][1]
-    shown_at = _first_shown(texts)
+    readable = _readable(texts)
     for position, word in found:
-        first, stable = shown_at[position], _stable_since(texts, position, final[position])
+        first, stable = next(at_s for at_s, places in readable if position in places), _stable_since(readable, position)
         measures.partial_lag_s.append(first - word.end_s)
         measures.emission_s.append(stable - word.end_s)
         if word.utterance not in begun:
@@ -218,23 +217,16 @@ def _time_item(
             measures.first_partial_s.append(at_s - begins[word.utterance])
 
 
-def _first_shown(texts: Sequence[tuple[float, list[str]]]) -> dict[int, float]:
-    """When each word of the last text could first be read, by its place there. Another word more before it moves it,
-    and it is shown all the same."""
-    first: dict[int, float] = {}
-    for at_s, words in texts:
-        for place, _ in scoring.matches(texts[-1][1], words):
-            first.setdefault(place, at_s)
-    return first
+def _readable(texts: Sequence[tuple[float, list[str]]]) -> list[tuple[float, set[int]]]:
+    """Which words of the last text could be read from when on, by their places there. Another word more before one
+    moves it, and it is shown all the same."""
+    last = texts[-1][1]
+    return [(at_s, {place for place, _ in scoring.matches(last, words)}) for at_s, words in texts]
 
 
-def _stable_since(texts: Sequence[tuple[float, list[str]]], position: int, word: str) -> float:
-    since = texts[-1][0]
-    for at_s, words in reversed(texts):
-        if position >= len(words) or words[position] != word:
-            break
-        since = at_s
-    return since
+def _stable_since(readable: Sequence[tuple[float, set[int]]], position: int) -> float:
+    standing = takewhile(lambda one: position in one[1], reversed(readable))
+    return min(at_s for at_s, _ in standing)
 
 
 def _retracted(history: Sequence[Shown], language: str) -> int:
@@ -244,10 +236,11 @@ def _retracted(history: Sequence[Shown], language: str) -> int:
 
 
 def _broken(history: Sequence[Shown], language: str) -> int:
+    """Words that were promised and taken back; one when others came between them."""
     promised = [words_of(one.committed, language) for one in history]
-    return sum(_lost(before, after) for before, after in pairwise(promised))
+    return sum(max(_lost(a, b), 1) for a, b in pairwise(promised) if b[: len(a)] != a)
 
 
-def _lost(before: Sequence[str], after: Sequence[str]) -> int:
-    """Words of `before` that no longer stand where they stood."""
-    return sum(i >= len(after) or after[i] != word for i, word in enumerate(before))
+def _lost(before: list[str], after: list[str]) -> int:
+    """Words of `before` that are not in `after`, wherever they stand there."""
+    return len(before) - len(scoring.matches(before, after))

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from aural.bench import plots, stats
+from aural.bench import plots, stats, stream_records
+from aural.bench.figures import MOST_CLIENT_CORES
 from aural.bench.plots import Point, Series
 from aural.bench.report import HTML, MARKDOWN, markdown, page
 from aural.bench.report.parts import Section, Table, number, ranged
-from aural.bench.stream_run import StreamRun, Together
+from aural.bench.stream_records import StreamRun, Together
 
 MEASURES = {
     "first_partial_s": "first partial",
@@ -27,7 +28,7 @@ def latencies(together: Together) -> list[tuple[str, ...]]:
     rows = []
     for name, title in MEASURES.items():
         values = together.all(name)
-        figures = [stats.quantile(values, q) for q in TAILS]
+        figures = [stats.quantile_of_groups(together.by_stream(name), q) for q in TAILS]
         highest = max(values, default=math.nan)
         rows.append((title, *(ranged(figure, 2) for figure in figures), number(highest), str(len(values))))
     return rows
@@ -35,13 +36,31 @@ def latencies(together: Together) -> list[tuple[str, ...]]:
 
 def doubts(together: Together) -> list[str]:
     found = [f"a stream failed: {error}" for error in together.errors]
-    if late := [s.late_s for s in together.streams if s.late_s > MOST_LATE_S]:
-        found.append(f"the client sent {len(late)} streams late, by up to {max(late):.2f} s")
+    found += own_fault(together)
     if broken := together.total("committed_retracted"):
         found.append(f"{broken} words that had been committed were changed")
     if unfinished := together.total("unfinished"):
         found.append(f"{unfinished} utterances never got a final text")
     return found
+
+
+def own_fault(together: Together) -> list[str]:
+    """What the client did to the figures."""
+    found = []
+    if late := [s.late_s for s in together.streams if s.late_s > MOST_LATE_S]:
+        found.append(f"the client sent {len(late)} streams late, by up to {max(late):.2f} s")
+    if together.step.client_cores > MOST_CLIENT_CORES:
+        found.append(f"the client was busy: {together.step.client_cores:.2f} of a core")
+    if (lag_s := together.step.watch.loop_lag_p99_s) > MOST_LATE_S:
+        found.append(f"the client's event loop lagged: p99 {1000 * lag_s:.0f} ms")
+    return found
+
+
+def rebuild(folder: Path, out: Path) -> None:
+    """The report of the run in `folder`, from its records alone."""
+    run = stream_records.read(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    write(run, run.together(), out)
 
 
 def write(run: StreamRun, steps: Sequence[Together], out: Path) -> None:
@@ -66,7 +85,7 @@ def _sections(run: StreamRun, steps: Sequence[Together]) -> list[Section]:
         for step in steps
     ]
     quality = ("streams", "WER %", "words retracted", "committed words changed", "unfinished", "failed")
-    found = [Section("Latency", _capacity(run), Table(head, rows, words=2), [_plot(steps)])]
+    found = [Section("Latency", _capacity(run, steps), Table(head, rows, words=2), [_plot(steps)])]
     found.append(Section("Text", [], Table(quality, texts)))
     told = [(str(step.count), doubt) for step in steps for doubt in doubts(step)]
     if told:
@@ -75,12 +94,14 @@ def _sections(run: StreamRun, steps: Sequence[Together]) -> list[Section]:
     return [*found, _method(run)]
 
 
-def _capacity(run: StreamRun) -> list[str]:
+def _capacity(run: StreamRun, steps: Sequence[Together]) -> list[str]:
     if not run.capacity:
         return []
     kept, missed, why = run.capacity["kept"], run.capacity["not_kept"], run.capacity["why"]
     beyond = f"; {missed} did not ({why})" if missed else ", and no more were tried"
-    return [f"{kept} streams at once kept the goal{beyond}."]
+    faults = {f"{s.count}: {why}" for s in steps if s.count in (kept, missed) for why in own_fault(s)}
+    doubtful = [f"! The client may have been what was measured. Streams at once, {'; '.join(sorted(faults))}."]
+    return [f"{kept} streams at once kept the goal{beyond}.", *(doubtful if faults else [])]
 
 
 def _plot(steps: Sequence[Together]) -> str:
@@ -90,7 +111,7 @@ def _plot(steps: Sequence[Together]) -> str:
         points = []
         for step in sorted(steps, key=lambda step: step.count):
             if values := step.all(name):
-                median = stats.quantile(values, 50)
+                median = stats.quantile_of_groups(step.by_stream(name), 50)
                 note = f"{step.count}: {title}, median {median.value:.2f} s of {len(values)}"
                 points.append(Point(step.count, median.value, median.low, median.high, note))
         series.append(Series(title, points))
@@ -101,14 +122,21 @@ def _plot(steps: Sequence[Together]) -> str:
 
 def _method(run: StreamRun) -> Section:
     plan = run.about["plan"]
+    client = run.about["client"]
     return Section(
         "How it was measured",
         [
             f"Streams of {plan['seconds']:g} s of real speech with pauses, in frames of 50 ms at real speed, begun "
-            "evenly over one frame. Clocks start when the sound was captured, not when it was sent.",
+            "evenly over one frame. Clocks start when the sound was captured, not when it was sent. "
+            f"Every step plays the same ones. Language {run.language}; begun {str(client['started'])[:16]}, revision "
+            f"{client['revision']}.",
             "First partial: first sample of speech to the first shown word. Partial lag: end of a word to its first "
             "showing. Word emission: end of a word to the moment from which it is shown for good. Finalization: end of "
             "the last word to the final text, the silence that the endpoint waits for included.",
+            "A search judges the text by the same streams alone, and tries a number that misses the goal once more. "
+            f"Intervals are 95 %, by bootstrap over streams, from {stats.FEWEST_GROUPS} of them on; P95 needs "
+            f"{stats.LEAST_GROUPS[95.0]} streams and {stats.LEAST[95.0]} values, P99 {stats.LEAST_GROUPS[99.0]} and "
+            f"{stats.LEAST[99.0]}.",
             "Places of words come from the energy of the recordings and the letters of their text, good to 0.1 to "
             "0.3 s and the same for every endpoint. Words retracted were shown and then changed.",
         ],
