@@ -79,7 +79,7 @@ def describe(load: Load) -> str:
 def line(figures: Figures) -> str:
     got = figures.latency
     wer = figures.wer.value
-    heard = "" if math.isnan(wer) else f"  WER {wer:.1f} %"
+    heard = "" if math.isnan(wer) else f"  {figures.rate_name} {wer:.1f} %"
     return (
         f"{describe(figures.load):32} {figures.throughput.value:7.2f}/s  mean {got.mean.value:6.3f} s  "
         f"p50 {got.p50.value:6.3f} s  max {got.highest:6.3f} s  n {got.n}{heard}"

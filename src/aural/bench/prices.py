@@ -39,7 +39,8 @@ class Prices:
 
     def of(self, instance: str) -> Price:
         if instance not in self.by_instance:
-            raise BenchError(f"expected an instance of the price table, such as ml.g6e.xlarge; got {instance!r}")
+            known = next(iter(self.by_instance), "none")
+            raise BenchError(f"expected an instance of the price table, such as {known}; got {instance!r}")
         return self.by_instance[instance]
 
 
@@ -60,4 +61,6 @@ def _shipped() -> dict[str, Any]:
 
 def _parse(document: dict[str, Any]) -> Prices:
     rows = [Price(**row) for row in document["instances"]]
+    if unknown := {row.source for row in rows} - {"", *document["sources"]}:
+        raise ValueError(f"expected sources among {sorted(document['sources'])}, got {sorted(unknown)}")
     return Prices(document["date"], document["region"], document["sources"], {row.instance: row for row in rows})

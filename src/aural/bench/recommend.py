@@ -13,16 +13,22 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aural.bench.prices import HOURS_A_MONTH, Price, Prices
 from aural.errors import BenchError
+
+if TYPE_CHECKING:
+    from aural.bench.figures import Figures
 
 Use = Literal["interactive", "captions", "analysis"]
 FULL = 0.7
 """Share of the measured capacity that is planned for."""
 LIVE_COST = 4.0
-"""Live captions hear each second several times, for drafts; so much more than a file is assumed, not measured."""
+"""Live captions hear each second several times, for drafts; so much more than a file is assumed where no run of streams
+says what it is."""
+GOAL_AUDIO_S = 15.0
+"""Length of the request that the goal is for."""
 LATENCIES_S: dict[Use, float] = {"interactive": 1.0, "captions": 2.0, "analysis": 60.0}
 PEAK = 3.0
 """The busiest hour over the mean one, when only hours a month are known."""
@@ -51,9 +57,8 @@ class Scenario:
 
     @property
     def demand(self) -> float:
-        """Audio seconds per second that must be heard in the busiest hour, in seconds of a file."""
-        peak = self.streams or self.hours / HOURS_A_MONTH * (1.0 if self.use == "analysis" else PEAK)
-        return peak * (LIVE_COST if self.use == "captions" else 1.0)
+        """Audio seconds per second that must be heard in the busiest hour."""
+        return self.streams or self.hours / HOURS_A_MONTH * (1.0 if self.use == "analysis" else PEAK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +70,24 @@ class Evidence:
     rtfx: float
     """Audio seconds per second of the whole instance."""
     latency_s: float
-    """One request alone."""
+    """One request alone, in the mean; of live streams, what 95 % of the words kept."""
     audio_s: float
     wer_percent: float
     kind: str
     """measured, published or calculated."""
     unmeasured: tuple[str, ...] = ()
+    loaded_s: float | None = None
+    """One request at the load that is planned for, in the mean, where that was measured."""
+    streams: int = 0
+    """Live streams at once that were kept in time, where that was measured."""
+
+    def carries(self, use: Use) -> float:
+        """Audio seconds per second of that use."""
+        return self.rtfx / LIVE_COST if use == "captions" and not self.streams else self.rtfx
+
+    @property
+    def slowest_s(self) -> float:
+        return max(self.latency_s, self.loaded_s or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +119,11 @@ def advise(scenario: Scenario, prices: Prices, own: Sequence[Evidence] = ()) -> 
     """The cheapest choice that does it. Raises BenchError when nothing known does, with the reason per model."""
     if not scenario.demand:
         raise BenchError("expected how much there is to hear: streams at once, or hours a month")
+    if scenario.streams and scenario.hours:
+        raise BenchError(
+            f"expected streams at once or hours a month, got both: {scenario.streams:g} and {scenario.hours:g}"
+        )
+    own = _of_use(own, scenario.use)
     refused: dict[str, str] = {}
     fitting = [e for e in [*own, *published(prices, own)] if not _refuse(e, scenario, refused)]
     choices = sorted((_choice(e, scenario, prices.of(e.instance)) for e in fitting), key=_order)
@@ -115,6 +137,14 @@ def advise(scenario: Scenario, prices: Prices, own: Sequence[Evidence] = ()) -> 
     return Advice(scenario, best, tuple(sorted(rest.values(), key=_order)), why, _unmeasured(scenario, best))
 
 
+def _of_use(own: Sequence[Evidence], use: Use) -> list[Evidence]:
+    """What live streams were measured to do goes before what files say of them."""
+    live = {(e.model, e.instance) for e in own if e.streams}
+    if live and use != "captions":
+        raise BenchError(f"expected runs of `aural bench run` for {use}, got one of live streams")
+    return [e for e in own if e.streams or (e.model, e.instance) not in live]
+
+
 def _order(choice: Choice) -> tuple[float, float, float]:
     """Cheapest first, then the better text, then the quicker."""
     return choice.usd_per_month, choice.evidence.wer_percent, choice.evidence.latency_s
@@ -124,23 +154,21 @@ def published(prices: Prices, own: Sequence[Evidence] = ()) -> Iterator[Evidence
     """What the article's servers did, on every instance of the table; own measurements go before."""
     known = {(e.model, e.instance) for e in own}
     for profile in profiles()["models"]:
-        told = profile["evidence"]
-        whole = prices.of(told["instance"])
         for price in prices.by_instance.values():
             ratio = profiles()["gpu_ratio"].get(price.gpu, 0.0)
             memory = MEMORY_SHARE * profiles()["gpu_memory_gib"].get(price.gpu, 0)
             if ratio and profile["gpu_memory_gib"] <= memory and (profile["model"], price.instance) not in known:
-                yield _scaled(profile, whole, price, ratio)
+                yield _scaled(profile, price, ratio)
 
 
-def _scaled(profile: dict[str, Any], whole: Price, price: Price, ratio: float) -> Evidence:
+def _scaled(profile: dict[str, Any], price: Price, ratio: float) -> Evidence:
     """One GPU's published speed times the GPUs of an instance, a replica on each."""
     told = profile["evidence"]
     gaps = [
         "speed is that of the article's serial server: batching should make it better, and was not measured on a GPU"
     ]
-    if price.gpu != whole.gpu:
-        gaps.append(f"speed on {price.gpu} is calculated as {ratio:g} of {whole.gpu} (tensor throughput)")
+    if price.gpu != told["gpu"]:
+        gaps.append(f"speed on {price.gpu} is calculated as {ratio:g} of {told['gpu']} (tensor throughput)")
     if price.gpus > told["gpus_used"]:
         gaps.append(f"{price.gpus} GPUs are taken to do {price.gpus} times what one does, a replica on each")
     return Evidence(
@@ -150,7 +178,7 @@ def _scaled(profile: dict[str, Any], whole: Price, price: Price, ratio: float) -
         told["latency_s"] / ratio,
         told["audio_s"],
         profile["wer_percent"],
-        "published" if price.instance == whole.instance else "calculated",
+        "published" if price.instance == told["instance"] else "calculated",
         tuple(gaps),
     )
 
@@ -163,20 +191,27 @@ def _refuse(evidence: Evidence, scenario: Scenario, refused: dict[str, str]) -> 
         why = f"it does not know {scenario.language!r}"
     elif scenario.understanding and not (profile and profile["understanding"]):
         why = "it writes down what is said and answers no questions about it"
-    elif evidence.latency_s > scenario.goal_s:
-        why = f"{evidence.latency_s:.2g} s for {evidence.audio_s:g} s of audio on {evidence.instance}, the goal is "
-        why += f"{scenario.goal_s:g} s"
+    elif evidence.slowest_s > scenario.goal_s:
+        why = f"{_latency(evidence)} on {evidence.instance}, the goal is {scenario.goal_s:g} s"
     if why:
         refused[evidence.model] = why
     return bool(why)
 
 
+def _latency(e: Evidence) -> str:
+    if e.streams:
+        return f"95 % of the words stand within {e.latency_s:.2g} s in {e.streams} streams at once"
+    loaded = "" if e.loaded_s is None else f", {e.loaded_s:.2g} s at the planned load"
+    return f"one request of {e.audio_s:g} s takes {e.latency_s:.2g} s alone{loaded}"
+
+
 def _choice(evidence: Evidence, scenario: Scenario, price: Price) -> Choice:
-    count = max(1, math.ceil(scenario.demand / (FULL * evidence.rtfx)))
+    count = max(1, math.ceil(scenario.demand / (FULL * evidence.carries(scenario.use))))
     bill = count * price.usd_per_hour * HOURS_A_MONTH
     at_once = evidence.rtfx / evidence.audio_s * evidence.latency_s
+    target = FULL * evidence.streams if evidence.streams else max(at_once, 1.0) / FULL
     hours = scenario.hours or scenario.streams * HOURS_A_MONTH
-    return Choice(evidence, count, bill, max(1, math.floor(max(at_once, 1.0) / FULL)), bill / hours)
+    return Choice(evidence, count, bill, max(1, math.floor(target)), bill / hours)
 
 
 def _reasons(scenario: Scenario, best: Choice, prices: Prices) -> tuple[str, ...]:
@@ -185,16 +220,18 @@ def _reasons(scenario: Scenario, best: Choice, prices: Prices) -> tuple[str, ...
     price = prices.of(e.instance)
     return (
         f"{load} for {scenario.use} make {scenario.demand:.3g} audio seconds per second in the busiest hour",
-        f"{e.model} on {e.instance} hears {e.rtfx:.3g} ({e.kind}); {FULL:.0%} of that is planned for, which takes "
-        f"{best.count}",
-        f"one request of {e.audio_s:g} s takes {e.latency_s:.2g} s alone, the goal is {scenario.goal_s:g} s",
+        f"{e.model} on {e.instance} hears {e.carries(scenario.use):.3g} ({e.kind}); {FULL:.0%} of that is planned "
+        f"for, which takes {best.count}",
+        f"{_latency(e)}, the goal is {scenario.goal_s:g} s",
         f"word error rate {e.wer_percent:g} %; ${price.usd_per_hour:g} an hour each ({prices.region}, {prices.date})",
     )
 
 
 def _unmeasured(scenario: Scenario, best: Choice) -> tuple[str, ...]:
     found = list(best.evidence.unmeasured)
-    if scenario.use == "captions":
+    if best.evidence.loaded_s is None and not best.evidence.streams:
+        found.append("latency is that of a lone request: at the planned load it was not measured")
+    if scenario.use == "captions" and not best.evidence.streams:
         found.append(f"live captions are taken to cost {LIVE_COST:g} times a file: `aural bench stream` measures it")
     if not scenario.streams and scenario.use != "analysis":
         found.append(f"the busiest hour is taken to be {PEAK:g} times the mean one")
@@ -203,25 +240,75 @@ def _unmeasured(scenario: Scenario, best: Choice) -> tuple[str, ...]:
     return tuple(found)
 
 
-def own_evidence(folder: Path) -> list[Evidence]:
-    """What a run of `aural bench run` with --instance says, per length of audio the one nearest to 15 s."""
+def own_evidence(folder: Path) -> Evidence:
+    """What a run with --instance says: one of requests at the length of audio nearest to 15 s, one of live streams at
+    the most of them that kept their goal. Raises BenchError when it says nothing."""
+    from aural.bench import stream_records
+
+    return _of_streams(folder) if stream_records.is_one(folder) else _of_requests(folder)
+
+
+def _of_requests(folder: Path) -> Evidence:
     from aural.bench import records
     from aural.bench.report.measured import Measured
 
     run = Measured.of(records.read(folder))
-    if not run.instance:
+    lone = [f for f in run.kind("single") if f.completed and run.best(f.load.workload)]
+    if not lone:
+        raise BenchError(f"expected single requests that were answered in {folder}, found none")
+    single = min(lone, key=lambda f: abs(_mean_s(f) - GOAL_AUDIO_S))
+    pace = run.best(single.load.workload)
+    assert pace is not None
+    busy = [f for f in run.kind("single", "closed") if f.load.workload == single.load.workload and f.completed]
+    busy = [f for f in busy if f.rtfx >= FULL * pace.rtfx] or [pace.figures]
+    loaded = min(busy, key=lambda f: f.load.callers)
+    return Evidence(
+        _model(run.about, folder),
+        run.instance,
+        pace.rtfx,
+        single.latency.mean.value,
+        round(_mean_s(single), 1),
+        round(pace.figures.wer.value, 1),
+        "measured",
+        tuple(f"a doubt about its speed: {doubt}" for doubt in pace.doubts),
+        loaded.latency.mean.value,
+    )
+
+
+def _mean_s(f: Figures) -> float:
+    return f.audio_s / len(f.cell.answers)
+
+
+def _of_streams(folder: Path) -> Evidence:
+    import numpy as np
+
+    from aural.bench import stream_records, stream_report
+
+    run = stream_records.read(folder)
+    kept = [step for step in run.together() if not step.missed(run.goal, {})]
+    most = run.capacity["kept"] if run.capacity else max((step.count for step in kept), default=0)
+    if not most:
+        raise BenchError(f"expected live streams that kept their goal in {folder}, found none")
+    best = [step for step in kept if step.count == most][-1]
+    return Evidence(
+        _model(run.about, folder),
+        str(run.about["instance"]),
+        float(most),
+        float(np.percentile(best.all("emission_s"), 100 * run.goal.share)),
+        float(run.about["plan"]["seconds"]),
+        round(best.wer.value, 1),
+        "measured",
+        tuple(f"a doubt about its streams: {doubt}" for doubt in stream_report.doubts(best)),
+        streams=most,
+    )
+
+
+def _model(about: dict[str, Any], folder: Path) -> str:
+    """Raises BenchError when there is no instance whose price would count."""
+    if not about.get("instance"):
         raise BenchError(f"expected a run with --instance in {folder}, for its price")
-    told = run.about.get("endpoint", {}).get("models", [])
-    model = str(run.about["plan"]["model"] or (told[0]["name"] if told else run.label))
-    found = []
-    for workload in run.workloads:
-        single = [f for f in run.kind("single") if f.load.workload == workload and f.completed]
-        if single and run.best_rtfx(workload):
-            audio_s = single[0].audio_s / len(single[0].completed)
-            rtfx, mean = run.best_rtfx(workload), single[0].latency.mean.value
-            wer = round(single[0].wer.value, 1)
-            found.append(Evidence(model, run.instance, rtfx, mean, round(audio_s, 1), wer, "measured"))
-    return found
+    told = about.get("endpoint", {}).get("models", [])
+    return str(about["plan"]["model"] or (told[0]["name"] if told else about["label"]))
 
 
 def deploy_file(advice: Advice) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--latency-s", default=0.0, type=click.FloatRange(0), help="Goal for one request; the use has its own.")
 @click.option("--understanding", is_flag=True, help="Summaries and questions too.")
 @click.option("--run", "runs", multiple=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="A run of one's own, made with --instance; may be repeated.")  # fmt: skip
+              help="A run of one's own, of requests or streams, made with --instance; may be repeated.")  # fmt: skip
 @click.option(
     "--prices", type=click.Path(exists=True, path_type=Path), help="A price table in place of the shipped one."
 )
@@ -34,7 +34,7 @@ def recommend(
     from aural.bench import recommend as adviser
     from aural.bench.prices import load
 
-    own = [evidence for folder in runs for evidence in adviser.own_evidence(folder)]
+    own = [adviser.own_evidence(folder) for folder in runs]
     advice = adviser.advise(adviser.Scenario(**scenario), load(prices), own)
     click.echo(json.dumps(asdict(advice), indent=1) if as_json else text(advice))
     if deploy_file is not None:

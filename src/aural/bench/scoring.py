@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any
 
 import jiwer
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from whisper_normalizer.basic import BasicTextNormalizer  # type: ignore[import-untyped]
 from whisper_normalizer.english import EnglishTextNormalizer  # type: ignore[import-untyped]
 
-from aural.bench.records import Answer
+from aural.bench.records import Answer, Asked
 
 RESAMPLES = 2_000
 FAR_FROM_OWN = 0.8
@@ -25,6 +26,11 @@ Floats = NDArray[np.float64]
 
 UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 """Languages written without spaces: their figure is the character error rate."""
+
+
+def rate_name(language: str) -> str:
+    """What the error rate of a language is called."""
+    return "CER" if language in UNSPACED else "WER"
 
 
 def normaliser(language: str) -> str:
@@ -48,6 +54,11 @@ def tokens(text: str, language: str = "en") -> list[str]:
     """What error rates count: words, or characters in languages without spaces."""
     plain = normalise(text, language)
     return list(plain) if language in UNSPACED else plain.split()
+
+
+def letters(text: str, language: str = "en") -> list[str]:
+    """What character error rates count, spaces included."""
+    return list(normalise(text, language))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ def word_errors(reference: str, heard: str, language: str = "en") -> Errors:
 @cache
 def character_errors(reference: str, heard: str, language: str = "en") -> Errors:
     """The same, letter by letter, spaces included."""
-    return _errors(list(normalise(reference, language)), list(normalise(heard, language)))
+    return _errors(letters(reference, language), letters(heard, language))
 
 
 def _errors(expected: list[str], got: list[str]) -> Errors:
@@ -111,6 +122,46 @@ def matches(expected: list[str], got: list[str]) -> list[tuple[int, int]]:
     ]
 
 
+Split = Callable[[str, str], list[str]]
+
+
+@cache
+def misses(reference: str, heard: str, language: str = "en", split: Split = tokens) -> tuple[int, ...]:
+    """Errors at each token of the reference; what was put in counts at the token before."""
+    expected, got = split(reference, language), split(heard, language)
+    found = [0 if got else 1] * len(expected)
+    for chunk in _aligned(expected, got).alignments[0] if expected and got else ():
+        if chunk.type == "insert":
+            found[max(chunk.ref_start_idx - 1, 0)] += chunk.hyp_end_idx - chunk.hyp_start_idx
+        elif chunk.type != "equal":
+            for i in range(chunk.ref_start_idx, chunk.ref_end_idx):
+                found[i] += 1
+    return tuple(found)
+
+
+def by_recording(heard: Sequence[tuple[Asked, str]], language: str = "en", split: Split = tokens) -> dict[str, Errors]:
+    """Errors of each recording over all texts: an item is recordings that were joined, and they recur in others."""
+    found: dict[str, Errors] = {}
+    for item, text in heard:
+        missed = misses(item.text, text, language, split)
+        for name, first, end in _shares(item, len(missed), language, split):
+            before = found.get(name, Errors(0, 0))
+            found[name] = Errors(before.errors + sum(missed[first:end]), before.words + end - first)
+    return found
+
+
+def _shares(item: Asked, size: int, language: str, split: Split) -> Iterator[tuple[str, int, int]]:
+    """Which tokens of an item's text are those of which recording; all are the item's where its names do not tell."""
+    names = item.name.split("+")
+    if len(names) != len(item.spans):
+        names, texts = [item.name], [item.text]
+    else:
+        texts = [text for _, _, text in item.spans]
+    edges = list(accumulate((len(split(text, language)) for text in texts), initial=0))
+    places = [round(edge * size / max(edges[-1], 1)) for edge in edges]
+    yield from ((name, first, end) for name, (first, end) in zip(names, pairwise(places), strict=True))
+
+
 def rate(reference: str, heard: str, language: str = "en") -> float:
     scored = word_errors(reference, heard, language)
     return scored.errors / max(scored.words, 1)
@@ -130,8 +181,8 @@ def by_item(
     }
 
 
-def corpus_rate(scored: Mapping[int, Errors]) -> Estimate:
-    """Word error rate over all words, in percent; the interval resamples items."""
+def corpus_rate(scored: Mapping[Any, Errors]) -> Estimate:
+    """Word error rate over all words, in percent; the interval resamples what they are scored by: items, recordings."""
     table = np.array([(one.errors, one.words) for one in scored.values()], float)
     if not len(table):
         return NOTHING

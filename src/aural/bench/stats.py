@@ -72,6 +72,16 @@ def quantile_of_groups(groups: Sequence[Sequence[float]], q: float) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
+def at_least(count: int, of: int, share: float) -> float:
+    """Chance that so many or more of `of` are what a `share` of all are (binomial)."""
+    log = (
+        math.lgamma(of + 1) - math.lgamma(k + 1) - math.lgamma(of - k + 1)
+        + k * math.log(share) + (of - k) * math.log1p(-share)
+        for k in range(count)
+    )  # fmt: skip
+    return 1 - math.fsum(map(math.exp, log))
+
+
 def bootstrap(values: Sequence[float], statistic: Statistic, block: int = 1, seed: int = 1) -> Estimate:
     """A figure and its 95 % interval from resampled blocks of neighbours: requests that waited in one queue are alike,
     and drawing them one by one would make the interval too narrow (circular blocks, Politis and Romano 1992)."""

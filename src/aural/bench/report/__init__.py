@@ -23,4 +23,4 @@ def write(folders: Sequence[Path], out: Path | None = None, article: str = "", p
     title = " against ".join(run.label for run in runs)
     (target / MARKDOWN).write_text(markdown.render(title, sections), encoding="utf-8")
     (target / HTML).write_text(page.render(title, sections), encoding="utf-8")
-    return not any(figures.doubts for run in runs for figures in run.figures)
+    return not any(figures.doubts for run in runs for figures in run.judged)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aural.bench import scoring
 from aural.bench.figures import Figures, of_run
 from aural.bench.records import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The most that an endpoint heard of audio of one length."""
+
+    rtfx: float
+    """Audio seconds heard per second."""
+    figures: Figures
+    """Of the cell that says so."""
+
+    @property
+    def doubts(self) -> list[str]:
+        return self.figures.doubts
 
 
 @dataclass(frozen=True)
@@ -34,17 +50,33 @@ class Measured:
     def hardware(self) -> str:
         return str(self.about.get("hardware", ""))
 
-    def best_rtfx(self, workload: str) -> float:
-        """The most audio seconds per second: at the capacity that kept its goal where one was searched, else with
-        callers that never rest."""
+    @property
+    def judged(self) -> list[Figures]:
+        """All cells but those steps of a search that decided nothing."""
+        rates = {(found["workload"], rate) for found in self.search for rate in (found["low"], found["high"])}
+        return [f for f in self.figures if f.load.kind != "capacity" or (f.load.workload, f.load.rate) in rates]
+
+    def step(self, workload: str, rate: float | None) -> Figures | None:
+        """The step of a search that tried this rate."""
+        steps = (f for f in self.kind("capacity") if (f.load.workload, f.load.rate) == (workload, rate))
+        return next(steps, None)
+
+    def best(self, workload: str) -> Pace | None:
+        """At the capacity that kept its goal where one was searched, else with callers that never rest; a cell in doubt
+        only where there is no other."""
         for found in self.search:
-            if found["workload"] == workload and found["low"]:
-                seconds = [
-                    f.audio_s / len(f.completed) for f in self.figures if f.load.workload == workload and f.completed
-                ]
-                return float(found["low"]) * sum(seconds) / len(seconds)
-        return max((f.rtfx for f in self.kind("single", "closed") if f.load.workload == workload), default=0.0)
+            if found["workload"] == workload and (kept := self.step(workload, found["low"])):
+                return Pace(kept.load.rate * kept.heard_s / len(kept.cell.answers), kept)
+        cells = [f for f in self.kind("single", "closed") if f.load.workload == workload and f.completed]
+        sound = [f for f in cells if not f.doubts] or cells
+        paces = [Pace(f.rtfx, f) for f in sound if f.rtfx > 0]
+        return max(paces, key=lambda pace: pace.rtfx, default=None)
 
     @property
     def workloads(self) -> list[str]:
         return list(dict.fromkeys(figures.load.workload for figures in self.figures))
+
+
+def rate_name(runs: Sequence[Measured]) -> str:
+    """What the error rates of runs are called, side by side."""
+    return " or ".join(sorted({scoring.rate_name(str(run.about["language"])) for run in runs}, reverse=True))

@@ -47,8 +47,8 @@ def ranged(estimate: Estimate, digits: int = 2, unit: str = "") -> str:
 
 
 def tail(latency: Latency, estimate: Estimate) -> str:
-    """A high percentile, or why there is none."""
-    return seconds(estimate.value) if math.isfinite(estimate.value) else f"n = {latency.n}"
+    """A high percentile with its interval, or why there is none."""
+    return ranged(estimate, 3, " s") if math.isfinite(estimate.value) else f"n = {latency.n}"
 
 
 def audio(workload: str) -> str:

@@ -8,7 +8,7 @@ from aural.bench import plots
 from aural.bench.figures import Figures
 from aural.bench.plots import Point, Series
 from aural.bench.prices import Prices
-from aural.bench.report.measured import Measured
+from aural.bench.report.measured import Measured, rate_name
 from aural.bench.report.parts import audio, ranged
 
 MOST_STEPS = 400
@@ -27,10 +27,12 @@ def overview(runs: Runs) -> list[str]:
             if cells:
                 most = max(cells, key=lambda f: len(f.completed))
                 wer = most.wer
-                note = f"{run.label}, {audio(workload)}: WER {ranged(wer, 1)} %"
+                note = f"{run.label}, {audio(workload)}: {most.rate_name} {ranged(wer, 1)} %"
                 group.append((i, Point(0, wer.value, wer.low, wer.high, note)))
         groups.append((audio(workload), group))
-    picture = plots.bars("Word error rate", groups, [run.label for run in runs], "WER %")
+    name = rate_name(runs)
+    title = "Word error rate" if name == "WER" else f"Error rate, {name}"
+    picture = plots.bars(title, groups, [run.label for run in runs], f"{name} %")
     return [picture] if picture else []
 
 
@@ -92,8 +94,8 @@ def cost(runs: Runs, prices: Prices) -> list[str]:
     for workload in _workloads(runs):
         group = []
         for i, run in enumerate(runs):
-            if run.instance in prices.by_instance and (rtfx := run.best_rtfx(workload)):
-                price = prices.of(run.instance).per_audio_hour(rtfx)
+            if run.instance and (pace := run.best(workload)):
+                price = prices.of(run.instance).per_audio_hour(pace.rtfx)
                 group.append((i, Point(0, price, note=f"{run.label}: ${price:.4f} per audio hour on {run.instance}")))
         groups.append((audio(workload), group))
     picture = plots.bars("Cost per audio hour", groups, [run.label for run in runs], "US $")

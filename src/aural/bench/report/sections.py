@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -10,7 +9,7 @@ from aural.bench import article, compare, scoring, stats
 from aural.bench.figures import TIMEOUT, Figures
 from aural.bench.prices import Prices
 from aural.bench.report import pictures
-from aural.bench.report.measured import Measured
+from aural.bench.report.measured import Measured, rate_name
 from aural.bench.report.parts import Section, Table, audio, number, ranged, seconds, tail
 
 Runs = Sequence[Measured]
@@ -56,16 +55,16 @@ def _about(runs: Runs) -> Section:
 
 def _doubts(runs: Runs) -> Section:
     rows = [
-        (run.label, audio(f.load.workload), _how(f), doubt)
-        for run in runs
-        for f in run.figures
-        for doubt in f.doubts
-        if f.load.kind != "capacity"
+        (run.label, audio(f.load.workload), _how(f), doubt) for run in runs for f in run.judged for doubt in f.doubts
     ]
-    checked = sum(len(run.figures) for run in runs)
+    checked = sum(len(run.judged) for run in runs)
     if not rows:
         return Section(
-            "Doubts", [f"None: Little's law holds in all {checked} cells, no request failed, no text was cut."]
+            "Doubts",
+            [
+                f"None: Little's law holds in all {checked} cells, no request failed but in steps of a search, and no "
+                "more texts were cut than chance explains."
+            ],
         )
     text = ["! These cells do not mean what they seem to mean. Read the reason before the figure."]
     return Section("Doubts", text, Table(("run", "audio", "load", "doubt"), rows, words=4))
@@ -120,7 +119,7 @@ def _latencies(f: Figures) -> tuple[str, ...]:
     got = f.latency
     return (
         ranged(got.mean, 3, " s"),
-        seconds(got.p50.value),
+        tail(got, got.p50),
         tail(got, got.p95),
         tail(got, got.p99),
         seconds(got.highest),
@@ -130,10 +129,10 @@ def _latencies(f: Figures) -> tuple[str, ...]:
 
 def _quality(f: Figures) -> tuple[str, ...]:
     """Answers, error rates, and audio that was transcribed of that which was sent."""
-    share = f.heard_s / f.audio_s if f.audio_s else math.nan
-    heard = f"{f.heard_s:.0f} of {f.audio_s:.0f} s" + (" !" if f.cut_off else "") if math.isfinite(share) else ""
+    heard = f"{f.heard_s:.0f} of {f.audio_s:.0f} s" + (" !" if f.truncates else "") if f.audio_s else ""
     answered = f"{len(f.completed)}/{len(f.cell.answers)}" + (" !" if f.failures else "")
-    return answered, ranged(f.wer, 1), ranged(f.cer, 1), heard
+    words = ranged(f.wer, 1) if f.rate_name == "WER" else ""
+    return answered, words, ranged(f.cer, 1), heard
 
 
 def _capacity(runs: Runs) -> Section | None:
@@ -142,20 +141,30 @@ def _capacity(runs: Runs) -> Section | None:
             run.label,
             audio(found["workload"]),
             f"{found['goal']['share']:.0%} within {found['goal']['latency_s']:g} s",
-            number(found["low"]),
-            number(found["high"]) if found["high"] else "not found",
+            number(found["low"]) + _fault(run.step(found["workload"], found["low"])),
+            number(found["high"]) + _fault(run.step(found["workload"], found["high"]))
+            if found["high"]
+            else "not found",
+            ranged(kept.wer, 1) if (kept := run.step(found["workload"], found["low"])) else "",
             str(len(found["steps"])),
         )
         for run in runs
         for found in run.search
     ]
-    head = ("run", "audio", "goal", "kept at QPS", "not kept at QPS", "steps")
+    head = ("run", "audio", "goal", "kept at QPS", "not kept at QPS", f"{rate_name(runs)} % when kept", "steps")
     text = ["The highest rate of Poisson arrivals at which the goal was kept, and the lowest at which it was not."]
+    if any(cell.endswith(" !") for row in rows for cell in row):
+        text.append("! The client was busy or late where it is marked: the endpoint may take more.")
     return Section("Capacity", text, Table(head, rows)) if rows else None
+
+
+def _fault(step: Figures | None) -> str:
+    return " !" if step and step.own_fault() else ""
 
 
 def _side_by_side(runs: Runs) -> Iterator[Section]:
     for ours, theirs in combinations(runs, 2):
+        rate = rate_name([ours, theirs])
         rows = [
             (
                 audio(pair.ours.load.workload),
@@ -163,13 +172,21 @@ def _side_by_side(runs: Runs) -> Iterator[Section]:
                 ranged(pair.throughput),
                 ranged(pair.latency),
                 ranged(pair.wer, 1),
+                str(len(_items(pair.ours) & _items(pair.theirs)) or "none"),
             )
             for pair in compare.pairs(ours.figures, theirs.figures)
         ]
         if rows:
-            head = ("audio", "load", "QPS ratio", "mean latency ratio", "WER difference, points")
-            text = [f"{ours.label} over {theirs.label}, with 95 % intervals. 1 means the same; for WER 0 does."]
+            head = ("audio", "load", "QPS ratio", "mean latency ratio", f"{rate} difference, points", "common items")
+            text = [
+                f"{ours.label} over {theirs.label}, with 95 % intervals. 1 means the same; for {rate} 0 does. Its "
+                "difference rests on the items that both heard, or on all of either where there are none."
+            ]
             yield Section(f"{ours.label} and {theirs.label} side by side", text, Table(head, rows))
+
+
+def _items(f: Figures) -> set[str]:
+    return {f.items[a.item].name for a in f.completed}
 
 
 def _cost(runs: Runs, prices: Prices) -> Section | None:
@@ -178,24 +195,31 @@ def _cost(runs: Runs, prices: Prices) -> Section | None:
             run.label,
             run.instance,
             audio(workload),
-            number(run.best_rtfx(workload), 1),
+            number(pace.rtfx, 1) + (" !" if pace.doubts else ""),
             f"${prices.of(run.instance).usd_per_hour:,.4g}",
-            f"${prices.of(run.instance).per_audio_hour(run.best_rtfx(workload)):,.4f}",
+            f"${prices.of(run.instance).per_audio_hour(pace.rtfx):,.4f}",
+            ranged(pace.figures.wer, 1),
         )
         for run in runs
-        if run.instance in prices.by_instance
+        if run.instance
         for workload in run.workloads
-        if run.best_rtfx(workload)
+        if (pace := run.best(workload))
     ]
     if not rows:
         return None
-    head = ("run", "instance", "audio", "RTFx", "an hour", "per audio hour")
-    sources = {prices.by_instance[run.instance].source for run in runs if run.instance in prices.by_instance}
+    head = ("run", "instance", "audio", "RTFx", "an hour", "per audio hour", f"{rate_name(runs)} %")
     text = [
-        f"At the capacity that was measured, the whole instance paid for, GPUs that stood idle included. Prices of "
-        f"{prices.date}, {prices.region}: " + "; ".join(prices.sources[key] for key in sorted(sources)) + "."
+        f"At the capacity that was measured, by the audio that was heard, the whole instance paid for, GPUs that stood "
+        f"idle included. Prices of {prices.date}, {prices.region}{_cited(runs, prices)}."
     ]
+    if any(row[3].endswith(" !") for row in rows):
+        text.append("! Marked: there was no cell of that length without a doubt. Read it before the price.")
     return Section("Cost", text, Table(head, rows, words=2), pictures.cost(runs, prices))
+
+
+def _cited(runs: Runs, prices: Prices) -> str:
+    keys = {prices.of(run.instance).source for run in runs if run.instance} - {""}
+    return ": " + "; ".join(prices.sources[key] for key in sorted(keys)) if keys else ""
 
 
 def _article(model: str, runs: Runs) -> Section:
@@ -254,20 +278,27 @@ def _client(runs: Runs) -> Section | None:
 
 
 def _method(runs: Runs) -> Section:
-    language = str(runs[0].about["language"])
-    plan = runs[0].about["plan"]
     return Section(
         "How it was measured",
         [
-            "Real speech of exactly the asked length, joined from recordings with known text, others in every request. "
-            f"{plan['requests']} requests per cell after at most {plan['warm_up']} for warm-up; as many connections as "
-            "callers. Intervals are 95 %, by bootstrap over blocks of neighbouring requests.",
+            "Real speech of exactly the asked length, joined from recordings with known text, others in every request; "
+            "as many connections as callers. Intervals of times are 95 %, by bootstrap over blocks of neighbouring "
+            "requests; those of error rates, over recordings.",
+            *map(_asked, runs),
             "Percentiles are exact, from all samples, and left out where there are too few: P95 needs "
             f"{stats.LEAST[95.0]}, P99 {stats.LEAST[99.0]}. QPS counts answers with text; failures are shown, never "
             "dropped.",
-            f"Error rates after {scoring.normaliser(language)}, over all words of a cell. Audio heard ends with the "
-            "last word that was heard right.",
+            "Error rates are over all words of a cell; an empty answer missed all of its own. Audio heard ends with "
+            "the last word that was heard right, and is that of no failed request.",
             "Little's law is checked on every cell: the seconds that requests were in flight, counted apart from the "
             "records, must equal the sum of their latencies, and callers must never rest.",
         ],
+    )
+
+
+def _asked(run: Measured) -> str:
+    plan, language = run.about["plan"], str(run.about["language"])
+    return (
+        f"{run.label}: {plan['requests']} requests per cell after at most {plan['warm_up']} for warm-up, in "
+        f"{language}; error rates after {scoring.normaliser(language)}."
     )
