@@ -1,5 +1,9 @@
 """Little's law as a check on printed figures."""
 
+import heapq
+import random
+from collections.abc import Sequence
+
 import pytest
 
 from aural.bench import article, law
@@ -33,9 +37,35 @@ def test_figures_that_cannot_be(cell: Published) -> None:
     assert "requests are missing" in verdict.reason
 
 
-@pytest.mark.parametrize("callers", [5, 10, 20])
-def test_the_finite_number_of_requests_counts(callers: int) -> None:
-    assert law.expected(callers, 50)[0] == pytest.approx(min(1 - (callers - 1) / 100, 50 / -(-50 // callers) / callers))
+def loop(latencies: Sequence[float], callers: int) -> tuple[float, float, int, int]:
+    """Throughput, mean latency, callers and requests of a loop whose callers never rest."""
+    free = [0.0] * callers
+    for latency in latencies:
+        heapq.heapreplace(free, free[0] + latency)
+    return len(latencies) / max(free), sum(latencies) / len(latencies), callers, len(latencies)
+
+
+@pytest.mark.parametrize(
+    ("latencies", "callers"),
+    [([1, 1, 1, 1, 10], 5), ([1] * 49 + [9], 10), ([1] * 3, 20), ([0.1] * 40 + [3] * 10, 20), ([1] * 51, 50)],
+)
+def test_the_last_may_wait_alone(latencies: list[float], callers: int) -> None:
+    verdict = law.closed(*loop(latencies, callers))
+    assert verdict.ok, verdict.reason
+
+
+def test_chance_breaks_no_law() -> None:
+    """Service times of all sorts, many and few requests."""
+    chance = random.Random(5)
+    for _ in range(300):
+        latencies = [chance.lognormvariate(0, 0.5) for _ in range(chance.randrange(1, 200))]
+        verdict = law.closed(*loop(latencies, chance.randrange(1, 30)))
+        assert verdict.ok, verdict.reason
+
+
+def test_requests_that_were_left_out_are_missed() -> None:
+    throughput, *others = loop([1.0] * 200, 10)
+    assert "requests are missing" in law.closed(throughput / 2, *others).reason
 
 
 def test_more_in_flight_than_callers_is_refused() -> None:

@@ -1,10 +1,10 @@
 """Little's law as a check on figures: requests in flight = throughput x latency, whoever served them and however.
 
-In a closed loop of C callers and N requests the mean number in flight cannot be chosen freely. It is at most C, and
-less only because callers run out of requests at the end. A server that takes one request after the other (N of them in
-the time N x S, the last C waiting ever shorter) gives C (1 - (C - 1) / 2N); one that answers all callers together gives
-N over the rounds it needs. Figures outside that range were not measured on the requests that they speak of: failed ones
-were left out of one figure and not of the other, or the client was idle while its clock ran.
+In a closed loop of C callers the mean number in flight cannot be chosen freely. It is at most C, and less only because
+callers run out of requests at the end, and the last ones then wait alone: for no longer than the longest request takes.
+If that is L, and the whole loop T, then at least C (1 - (1 - 1/C) L/T) were in flight. Printed figures seldom give L;
+it is taken to be up to ten times the mean. Figures outside that range were not measured on the requests that they speak
+of: failed ones were left out of one figure and not of the other, or the client was idle while its clock ran.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from aural.bench.records import Answer
 
+STRAGGLER = 10.0
+"""The longest request over the mean one."""
 TOLERANCE = 0.03
 """What rounding in a published table, and the client's own work between two requests, may explain."""
 
@@ -35,12 +37,13 @@ def closed(throughput: float, mean_latency_s: float, callers: int, requests: int
     if not (throughput > 0 and mean_latency_s > 0):
         return Verdict(False, math.nan, 0.0, 1.0, "there is no throughput or no latency to check")
     share = throughput * mean_latency_s / callers
-    low, high = expected(callers, requests)
+    low, high = least(throughput, mean_latency_s, callers, requests), 1.0
     if low - TOLERANCE <= share <= high + TOLERANCE:
         return Verdict(True, share, low, high)
     in_flight = throughput * mean_latency_s
     why = (
-        "requests are missing from the throughput, or the latency is that of others"
+        "requests are missing from the throughput, the latency is that of others, or one took more than "
+        f"{STRAGGLER:g} times the mean"
         if share < low
         else ("more requests than there are callers cannot be in flight")
     )
@@ -51,12 +54,11 @@ def closed(throughput: float, mean_latency_s: float, callers: int, requests: int
     return Verdict(False, share, low, high, reason)
 
 
-def expected(callers: int, requests: int) -> tuple[float, float]:
-    """Least and greatest mean number in flight, as a share of the callers, at so many requests in all."""
-    callers_used = min(callers, requests)
-    one_by_one = callers_used * (1 - (callers_used - 1) / (2 * requests)) / callers
-    together = requests / math.ceil(requests / callers) / callers
-    return min(one_by_one, together), 1.0
+def least(throughput: float, mean_latency_s: float, callers: int, requests: int) -> float:
+    """The least mean number in flight, as a share of the callers: all were busy until the longest was the last."""
+    used = min(callers, requests)
+    alone = min(1.0, STRAGGLER * mean_latency_s * throughput / requests)
+    return used * (1 - (1 - 1 / used) * alone) / callers
 
 
 def counted(answers: Sequence[Answer], in_flight_s: float) -> Verdict:
