@@ -10,10 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from aural.bench import stats
 from aural.bench.figures import Figures
 from aural.bench.http import Reply, RequestFailed
 from aural.bench.load import NOT_SENT
-from aural.bench.records import Answer, Load
+from aural.bench.records import Answer, Cell, Done, Load, Watch
 from tests.bench.virtual import TEXT, Endpoint, asked, cell, words
 
 SERVICE_S = 0.05
@@ -59,6 +60,31 @@ def test_percentiles_are_those_of_all_samples() -> None:
         assert estimate.value == pytest.approx(np.percentile(service, q), rel=0.005)
         assert estimate.low < estimate.value < estimate.high
     assert got.highest == pytest.approx(service.max())
+
+
+def exponential(seed: int) -> Iterator[float]:
+    chance = random.Random(seed)
+    while True:
+        yield chance.expovariate(1.0)
+
+
+def covering(load: Load, mean_s: float, seeds: int) -> float:
+    """Share of the intervals of P50 and P95 that hold the true value, where latencies are exponential."""
+    held = []
+    for seed in range(seeds):
+        answers = cell(Endpoint(exponential(seed)), replace(load, name=f"run {seed}")).answers
+        block = Figures(Cell(Done(load, 0, 0, Watch()), answers), [], "en").block
+        for q in (50, 95):
+            interval = stats.quantile([a.latency_s for a in answers], q, block)
+            held.append(interval.low <= -mean_s * math.log(1 - q / 100) <= interval.high)
+    return sum(held) / len(held)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """One caller waits as long as the service takes. Arrivals at half of what one server can do wait as M/M/1 says,
+    exponentially with twice its mean; neighbours waited in one queue."""
+    assert 0.9 <= covering(closed(1, 200), 1.0, seeds=30) < 1
+    assert 0.85 <= covering(opened(0.5, 400), 2.0, seeds=12) < 1
 
 
 @pytest.mark.parametrize(("samples", "p95", "p99"), [(199, False, False), (200, True, False), (1_000, True, True)])
@@ -165,8 +191,6 @@ def test_a_client_that_rests_breaks_littles_law() -> None:
 
 
 def test_two_runs_of_the_same_endpoint_do_not_differ() -> None:
-    from aural.bench import stats
-
     chance = random.Random(4)
     service = [chance.lognormvariate(-2, 0.5) for _ in range(1_000)]
     one, other = (figures(Endpoint(iter(part)), closed(1, 500)) for part in (service[:500], service[500:]))
