@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from aural.bench import records
+from aural.bench import records, stream_records
 from aural.bench.http import Reply, RequestFailed
-from aural.bench.records import Load, Run
+from aural.bench.records import Load, Run, Watch
+from aural.bench.stream import Said, Shown
+from aural.bench.stream_records import Played, Step, Stream, StreamGoal, StreamRun
 from tests.bench.virtual import TEXT, Endpoint, asked, measure, words
 
 ABOUT: dict[str, Any] = {
@@ -64,4 +66,22 @@ def make(
             run.answers[load.name] = answers
             records.append(folder, load.name, answers)
     records.save(folder, run)
+    return folder
+
+
+def make_streams(folder: Path, counts: Sequence[int], instance: str = "ml.g6.xlarge") -> Path:
+    """A run of live streams whose words stand 0.6 s after their end; in the last step nothing is heard."""
+    said = tuple(Said(word, i + 0.5, i + 1.0, 0) for i, word in enumerate(TEXT.split()))
+    shown = [Shown(word.end_s + 0.6, "a", " ".join(TEXT.split()[: i + 1])) for i, word in enumerate(said)]
+    shown.append(Shown(9.8, "a", TEXT, kind="final"))
+    plan = {"language": "en", "model": "", "seconds": 10.0, "goal": asdict(StreamGoal())}
+    about = {"label": folder.name, "instance": instance, "plan": plan, "client": ABOUT["client"]}
+    steps = [Step(count, Watch(), 10.0) for count in counts]
+    folder.mkdir(parents=True)
+    stream_records.save(folder, StreamRun(about, [Played(asked(1, 10.0)[0], said)], steps))
+    deaf = len(counts) - 1
+    stream_records.append(
+        folder,
+        [Stream(n, 0, () if n == deaf else tuple(shown)) for n, count in enumerate(counts) for _ in range(count)],
+    )
     return folder

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from aural.bench import prices, stream_records
+from aural.bench import prices
 from aural.bench.http import Reply
 from aural.bench.recommend import FULL, Evidence, Scenario, advise, deploy_file, own_evidence
 from aural.bench.recommend_command import recommend
-from aural.bench.records import Watch
 from aural.bench.report import write
-from aural.bench.stream import Said, Shown
-from aural.bench.stream_records import Played, Step, Stream, StreamGoal, StreamRun
 from aural.deploy import spec
 from aural.errors import BenchError
-from tests.bench.made import HALF, make
-from tests.bench.virtual import TEXT, asked, words
+from tests.bench.made import HALF, make, make_streams
+from tests.bench.virtual import words
 
 TABLE = prices.load()
 
@@ -92,17 +89,7 @@ def test_what_is_in_doubt_is_told(tmp_path: Path) -> None:
 
 
 def test_streams_that_were_kept_in_time_are_counted_and_not_assumed(tmp_path: Path) -> None:
-    said = tuple(Said(word, i + 0.5, i + 1.0, 0) for i, word in enumerate(TEXT.split()))
-    played = Played(asked(1, 10.0)[0], said)
-    shown = tuple(Shown(word.end_s + 0.6, "a", " ".join(TEXT.split()[: i + 1])) for i, word in enumerate(said))
-    shown += (Shown(9.8, "a", TEXT, kind="final"),)
-    plan = {"language": "en", "model": "", "seconds": 10.0, "goal": asdict(StreamGoal())}
-    about = {"label": "mine", "instance": "ml.g6.xlarge", "plan": plan}
-    steps = [Step(count, Watch(), 10.0) for count in (1, 20, 40)]
-    streams = [Stream(number, 0, () if number == 2 else shown) for number in range(3)]
-    stream_records.save(tmp_path, StreamRun(about, [played], steps))
-    stream_records.append(tmp_path, streams)
-    got = own_evidence(tmp_path)
+    got = own_evidence(make_streams(tmp_path / "mine", (1, 20, 40)))
     assert (got.model, got.streams, got.wer_percent, got.unmeasured) == ("mine", 20, 0.0, ())
     assert got.latency_s == pytest.approx(0.6)
     advice = advise(Scenario("captions", streams=141), TABLE, [got, replace(got, streams=0, rtfx=9e9)])

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from aural.bench import stream_report
 from aural.bench.http import Reply
 from aural.bench.report import write
-from tests.bench.made import HALF, make
+from tests.bench.made import HALF, make, make_streams
 from tests.bench.virtual import words
 from tests.browser import chromium, open_tab
 
@@ -100,27 +101,46 @@ def test_what_a_label_says_is_text(tmp_path: Path) -> None:
     assert "\\| x" in (run / "report.md").read_text()
 
 
+COMMITTED = sorted((Path(__file__).parents[2] / "docs" / "benchmarks").rglob("report.html"))
+
+
 @pytest.mark.slow
 def test_a_browser_shows_it_without_complaint(folder: Path) -> None:
     chromium()
+    limited(lambda: look(folder / "report.html", folder))
 
-    async def look() -> None:
-        async with open_tab((folder / "report.html").as_uri()) as tab:
-            light = await tab.run("getComputedStyle(document.body).backgroundColor")
-            await tab.media(prefers_color_scheme="dark")
-            assert await tab.run("getComputedStyle(document.body).backgroundColor") != light
-            inside = (
-                "[...document.querySelectorAll('svg text')].every((one) => { const box = one.getBoundingClientRect(),"
-            )
-            inside += " frame = one.closest('svg').getBoundingClientRect(); return box.right <= frame.right + 2"
-            inside += " && box.left >= frame.left - 2 && box.bottom <= frame.bottom + 2; })"
-            assert await tab.run(inside)
-            await tab.size(390, 800, phone=True)
-            assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
-            assert [address for address in tab.requested if not address.startswith(("file:", "data:"))] == []
-            assert tab.complaints == []
 
-    limited(look)
+@pytest.mark.slow
+def test_a_browser_shows_a_report_of_streams(tmp_path: Path) -> None:
+    chromium()
+    stream_report.rebuild(make_streams(tmp_path / "live", (1, 5, 20, 2)), tmp_path)
+    limited(lambda: look(tmp_path / "report.html", tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", COMMITTED, ids=lambda page: page.parent.name)
+def test_a_browser_shows_the_reports_that_are_published(page: Path, tmp_path: Path) -> None:
+    chromium()
+    limited(lambda: look(page, tmp_path))
+
+
+async def look(page: Path, pictures: Path) -> None:
+    """In light and in dark, on a desk and on a phone; a picture of both is left for people."""
+    async with open_tab(page.as_uri()) as tab:
+        await tab.media(prefers_color_scheme="light")
+        light = await tab.run("getComputedStyle(document.body).backgroundColor")
+        await tab.picture(pictures / "light.png")
+        await tab.media(prefers_color_scheme="dark")
+        assert await tab.run("getComputedStyle(document.body).backgroundColor") != light
+        await tab.picture(pictures / "dark.png")
+        inside = "[...document.querySelectorAll('svg text')].every((one) => { const box = one.getBoundingClientRect(),"
+        inside += " frame = one.closest('svg').getBoundingClientRect(); return box.right <= frame.right + 2"
+        inside += " && box.left >= frame.left - 2 && box.bottom <= frame.bottom + 2; })"
+        assert await tab.run(inside)
+        await tab.size(390, 800, phone=True)
+        assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
+        assert [address for address in tab.requested if not address.startswith(("file:", "data:"))] == []
+        assert tab.complaints == []
 
 
 def limited(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
