@@ -169,6 +169,9 @@ def test_truncation_shows() -> None:
 def test_an_endpoint_that_says_it_heard_less_is_believed() -> None:
     got = figures(Endpoint(SERVICE_S, answer=lambda _: Reply(200, words(duration=1.0))), closed(1, 20))
     assert got.heard_s / got.audio_s == pytest.approx(1 / 3)
+    one = Reply(200, words(duration=1.0))
+    got = figures(Endpoint(SERVICE_S, answer=lambda number: Reply(200, words()) if number else one), closed(1, 40))
+    assert (got.cut_off, got.truncates) == (1, True)
 
 
 def test_records_that_are_missing_break_littles_law() -> None:

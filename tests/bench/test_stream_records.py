@@ -73,6 +73,12 @@ def test_who_misses_once_may_try_again(search: Callable[..., StreamRun]) -> None
     assert kept.capacity["kept"] == 4
 
 
+def test_who_failed_alone_once_is_judged_by_the_second_trial(search: Callable[..., StreamRun]) -> None:
+    kept = search(lambda step, said: said if step == 1 else "" if step == 0 else forget_a_word(said))
+    assert [step.count for step in kept.steps] == [1, 1, 2, 2]
+    assert kept.capacity["kept"] == 1
+
+
 def test_a_count_that_was_asked_for_keeps_its_goal_whatever_the_text(search: Callable[..., StreamRun]) -> None:
     kept = search(lambda step, said: forget_a_word(said), find_capacity=False, streams=(1, 2))
     assert [together.missed(kept.goal, {}) for together in kept.together()] == ["", ""]

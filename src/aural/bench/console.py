@@ -115,7 +115,7 @@ async def watched_streams(plan: StreamPlan, out: Path) -> None:
 
     def step(together: Together, why: str) -> None:
         steps.append(together)
-        console.print(_stream_line(together), highlight=False, soft_wrap=True)
+        console.print(_stream_line(together, scoring.rate_name(plan.language)), highlight=False, soft_wrap=True)
         for doubt in stream_report.doubts(together) + ([f"goal not kept: {why}"] if why else []):
             console.print(f"    ! {doubt}", style="yellow", highlight=False, soft_wrap=True)
 
@@ -128,10 +128,11 @@ async def watched_streams(plan: StreamPlan, out: Path) -> None:
             console.print(f"Report: {out / 'report.html'} and {out / 'report.md'}", highlight=False, soft_wrap=True)
 
 
-def _stream_line(together: Together) -> str:
+def _stream_line(together: Together, rate_name: str) -> str:
     medians = [scoring.median(together.all(name)).value for name in ("first_partial_s", "emission_s", "finalization_s")]
     shown = "  ".join(
         f"{name} {value:.2f} s" for name, value in zip(("first partial", "words", "final"), medians, strict=True)
     )
     count = f"{together.count} stream" + ("s" if together.count > 1 else "")
-    return f"{count:12} p50: {shown}  WER {together.wer.value:.1f} %  retracted {together.total('words_retracted')}"
+    wer, retracted = together.wer.value, together.total("words_retracted")
+    return f"{count:12} p50: {shown}  {rate_name} {wer:.1f} %  retracted {retracted}"

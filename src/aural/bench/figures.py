@@ -109,13 +109,16 @@ class Figures:
 
     def _is_cut(self, answer: Answer, reached_s: float) -> bool:
         whole_s = self.items[answer.item].duration_s
-        owns_up = answer.heard_s is not None and answer.heard_s < (1 - CUT_SHARE) * whole_s
-        return owns_up or whole_s - reached_s > max(CUT_SHARE * whole_s, CUT_S)
+        return self._owns_up(answer) or whole_s - reached_s > max(CUT_SHARE * whole_s, CUT_S)
+
+    def _owns_up(self, answer: Answer) -> bool:
+        return answer.heard_s is not None and answer.heard_s < (1 - CUT_SHARE) * self.items[answer.item].duration_s
 
     @property
     def truncates(self) -> bool:
-        """Whether more texts are cut off than chance explains."""
-        return stats.at_least(self.cut_off, len(self.completed), MOST_CUT) < BY_CHANCE
+        """Whether an endpoint says that it cuts texts off, or does so more often than chance explains."""
+        by_chance = stats.at_least(self.cut_off, len(self.completed), MOST_CUT) >= BY_CHANCE
+        return not by_chance or any(map(self._owns_up, self.completed))
 
     @cached_property
     def _reached(self) -> list[float]:

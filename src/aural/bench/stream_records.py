@@ -85,6 +85,10 @@ class StreamRun:
         return str(self.about["plan"]["language"])
 
     @property
+    def rate_name(self) -> str:
+        return scoring.rate_name(self.language)
+
+    @property
     def goal(self) -> StreamGoal:
         return StreamGoal(**self.about["plan"]["goal"])
 
@@ -144,7 +148,7 @@ class Together:
                 return f"{within:.1%} of {name.removesuffix('_s')} within {limit:g} s"
         worse = scoring.rate_difference(self.scored, alone).value
         if worse > goal.wer_points:
-            return f"WER {worse:.1f} points above that of the same streams alone"
+            return f"error rate {worse:.1f} points above that of the same streams alone"
         return ""
 
 

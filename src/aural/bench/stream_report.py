@@ -84,7 +84,7 @@ def _sections(run: StreamRun, steps: Sequence[Together]) -> list[Section]:
         )
         for step in steps
     ]
-    quality = ("streams", "WER %", "words retracted", "committed words changed", "unfinished", "failed")
+    quality = ("streams", f"{run.rate_name} %", "words retracted", "committed words changed", "unfinished", "failed")
     found = [Section("Latency", _capacity(run, steps), Table(head, rows, words=2), [_plot(steps)])]
     found.append(Section("Text", [], Table(quality, texts)))
     told = [(str(step.count), doubt) for step in steps for doubt in doubts(step)]

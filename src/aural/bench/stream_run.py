@@ -188,7 +188,9 @@ class StreamRunner:
         """Double until the goal is not kept, then halve the distance."""
         most = self._plan.most
         alone = await self._step(1, ALONE)
-        why = self._missed(alone) and self._missed(await self._step(1, ALONE))
+        if self._missed(alone):
+            alone = await self._step(1, ALONE)
+        why = self._missed(alone)
         low, high = (0, 1) if why else (1, most + 1)
         while high - low > 1:
             count = min(low * GROWTH, high - 1) if high > most else (low + high) // 2
