@@ -68,6 +68,8 @@ def test_the_latency_is_that_of_the_planned_load_where_it_was_measured() -> None
     assert "at the planned load it was not measured" in str(advice.unmeasured)
     slow = replace(quick, loaded_s=1.5)
     left_out = advise(Scenario("interactive", streams=1), TABLE, [slow]).reasons
+    busy = advise(Scenario("analysis", streams=1_000), TABLE, [replace(slow, rtfx=9_001.0)])
+    assert busy.best.target == 630  # 70 % of 600 requests a second, 1.5 s each
     assert any("mine is left out: " in why and "1.5 s at the planned load" in why for why in left_out)
 
 

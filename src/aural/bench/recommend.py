@@ -208,10 +208,16 @@ def _latency(e: Evidence) -> str:
 def _choice(evidence: Evidence, scenario: Scenario, price: Price) -> Choice:
     count = max(1, math.ceil(scenario.demand / (FULL * evidence.carries(scenario.use))))
     bill = count * price.usd_per_hour * HOURS_A_MONTH
-    at_once = evidence.rtfx / evidence.audio_s * evidence.latency_s
-    target = FULL * evidence.streams if evidence.streams else max(at_once, 1.0) / FULL
     hours = scenario.hours or scenario.streams * HOURS_A_MONTH
-    return Choice(evidence, count, bill, max(1, math.floor(target)), bill / hours)
+    return Choice(evidence, count, bill, max(1, math.floor(_at_once(evidence))), bill / hours)
+
+
+def _at_once(e: Evidence) -> float:
+    """Requests, or streams, that an instance has at once at the planned load."""
+    if e.streams:
+        return FULL * e.streams
+    a_second = e.rtfx / e.audio_s
+    return max(a_second * e.latency_s, 1.0) / FULL if e.loaded_s is None else FULL * a_second * e.loaded_s
 
 
 def _reasons(scenario: Scenario, best: Choice, prices: Prices) -> tuple[str, ...]:

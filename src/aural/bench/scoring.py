@@ -81,19 +81,10 @@ class Errors:
     words: int
 
 
-Count = Callable[[str, str, str], Errors]
-
-
 @cache
 def word_errors(reference: str, heard: str, language: str = "en") -> Errors:
     """Substitutions, deletions and insertions after Whisper's normaliser; of characters where there are no spaces."""
     return _errors(tokens(reference, language), tokens(heard, language))
-
-
-@cache
-def character_errors(reference: str, heard: str, language: str = "en") -> Errors:
-    """The same, letter by letter, spaces included."""
-    return _errors(letters(reference, language), letters(heard, language))
 
 
 def _errors(expected: list[str], got: list[str]) -> Errors:
@@ -167,16 +158,14 @@ def rate(reference: str, heard: str, language: str = "en") -> float:
     return scored.errors / max(scored.words, 1)
 
 
-def by_item(
-    answers: Sequence[Answer], texts: Sequence[str], language: str = "en", count: Count = word_errors
-) -> dict[int, Errors]:
+def by_item(answers: Sequence[Answer], texts: Sequence[str], language: str = "en") -> dict[int, Errors]:
     """Errors per item, the mean where an item was asked more than once. A failed request has no text to score."""
     heard: dict[int, list[float]] = {}
     for answer in answers:
         if answer.ok:
-            heard.setdefault(answer.item, []).append(count(texts[answer.item], answer.text, language).errors)
+            heard.setdefault(answer.item, []).append(word_errors(texts[answer.item], answer.text, language).errors)
     return {
-        item: Errors(sum(errors) / len(errors), count(texts[item], "", language).words)
+        item: Errors(sum(errors) / len(errors), word_errors(texts[item], "", language).words)
         for item, errors in heard.items()
     }
 
@@ -190,7 +179,7 @@ def corpus_rate(scored: Mapping[Any, Errors]) -> Estimate:
     return _estimate(100 * _ratio(table.sum(axis=0)), 100 * drawn[:, 0] / drawn[:, 1])
 
 
-def rate_difference(ours: Mapping[int, Errors], theirs: Mapping[int, Errors]) -> Estimate:
+def rate_difference(ours: Mapping[Any, Errors], theirs: Mapping[Any, Errors]) -> Estimate:
     """Our word error rate less theirs, in points, over the items that both heard; items are resampled in pairs."""
     items = sorted(ours.keys() & theirs.keys())
     table = np.array([(ours[i].errors - theirs[i].errors, ours[i].words) for i in items], float)
