@@ -17,11 +17,11 @@ RUN = "run.json"
 VERSION = 1
 LINES = 1
 """Buffering of `open`: a line is handed to the system when it is whole."""
-STREAM_RUN = "streams"
-"""The kind of a run of `aural bench stream`, which has a reader of its own."""
 
 Kind = Literal["single", "closed", "open", "capacity"]
 """One request after the other; callers that never rest; arrivals that wait for nobody; a step of a capacity search."""
+STREAM_RUN = "streams"
+"""What a run of `aural bench stream` calls itself in its run.json; it has a reader of its own."""
 
 
 @dataclass(frozen=True, slots=True)

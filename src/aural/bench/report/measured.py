@@ -56,17 +56,17 @@ class Measured:
         rates = {(found["workload"], rate) for found in self.search for rate in (found["low"], found["high"])}
         return [f for f in self.figures if f.load.kind != "capacity" or (f.load.workload, f.load.rate) in rates]
 
-    def step(self, workload: str, rate: float | None) -> Figures | None:
-        """The step of a search that tried this rate."""
-        steps = (f for f in self.kind("capacity") if (f.load.workload, f.load.rate) == (workload, rate))
-        return next(steps, None)
+    def tries(self, workload: str, rate: float | None) -> list[Figures]:
+        """The steps of a search at this rate; the last one decided."""
+        return [f for f in self.kind("capacity") if (f.load.workload, f.load.rate) == (workload, rate)]
 
     def best(self, workload: str) -> Pace | None:
         """At the capacity that kept its goal where one was searched, else with callers that never rest; a cell in doubt
         only where there is no other."""
         for found in self.search:
-            if found["workload"] == workload and (kept := self.step(workload, found["low"])):
-                return Pace(kept.load.rate * kept.heard_s / len(kept.cell.answers), kept)
+            tries = self.tries(workload, found["low"])
+            if found["workload"] == workload and tries:
+                return Pace(tries[-1].load.rate * tries[-1].heard_s / len(tries[-1].cell.answers), tries[-1])
         cells = [f for f in self.kind("single", "closed") if f.load.workload == workload and f.completed]
         sound = [f for f in cells if not f.doubts] or cells
         paces = [Pace(f.rtfx, f) for f in sound if f.rtfx > 0]

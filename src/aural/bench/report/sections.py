@@ -141,11 +141,11 @@ def _capacity(runs: Runs) -> Section | None:
             run.label,
             audio(found["workload"]),
             f"{found['goal']['share']:.0%} within {found['goal']['latency_s']:g} s",
-            number(found["low"]) + _fault(run.step(found["workload"], found["low"])),
-            number(found["high"]) + _fault(run.step(found["workload"], found["high"]))
+            number(found["low"]) + _fault(run.tries(found["workload"], found["low"])),
+            number(found["high"]) + _fault(run.tries(found["workload"], found["high"]))
             if found["high"]
             else "not found",
-            ranged(kept.wer, 1) if (kept := run.step(found["workload"], found["low"])) else "",
+            "".join(ranged(kept.wer, 1) for kept in run.tries(found["workload"], found["low"])[-1:]),
             str(len(found["steps"])),
         )
         for run in runs
@@ -158,8 +158,8 @@ def _capacity(runs: Runs) -> Section | None:
     return Section("Capacity", text, Table(head, rows)) if rows else None
 
 
-def _fault(step: Figures | None) -> str:
-    return " !" if step and step.own_fault() else ""
+def _fault(tries: Sequence[Figures]) -> str:
+    return " !" if any(step.own_fault() for step in tries) else ""
 
 
 def _side_by_side(runs: Runs) -> Iterator[Section]:
