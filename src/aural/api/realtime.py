@@ -106,10 +106,11 @@ class Conversation:
 
     async def _watch(self) -> None:
         """Until nothing came for too long: one clock for the session, not one for each of its messages."""
-        idle_s = self._term.idle_s
-        while (left_s := self._waits_since + idle_s - time.monotonic()) > 0:
-            await asyncio.sleep(min(left_s, idle_s))
-        raise SessionExpired(f"nothing came for {idle_s:.0f} s")
+        left_s = self._term.idle_s
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = min(self._waits_since - time.monotonic(), 0.0) + self._term.idle_s
+        raise SessionExpired(f"nothing came for {self._term.idle_s:.0f} s")
 
     async def _listen(self, stream: Stream) -> None:
         while True:

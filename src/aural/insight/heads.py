@@ -52,8 +52,8 @@ def leaning(head: Softmax, vectors: Vectors, labels: Sequence[str], weight: floa
     What a regression learns of one language is too fine for another; where the examples of a label lie is not."""
     x, said = centred(vectors, head.mean), np.array(labels)
     means = np.stack([x[said == label].mean(axis=0) for label in head.labels])
-    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    return replace(head, weights=head.weights + np.float32(weight) * means.T)
+    towards = weight * means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
+    return replace(head, weights=(head.weights + towards.T).astype(np.float32))
 
 
 def _features(vectors: Vectors, texts: Sequence[str], mean: Floats) -> Floats:
