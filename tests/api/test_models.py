@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.api.wire import converse, exchange, form, request, speech
+from tests.api.wire import Reply, converse, exchange, form, request, speech
 from tests.conftest import Server, serving, wait_until
 
 ADMIN = "boss"
@@ -66,6 +67,34 @@ def test_loaded_used_and_unloaded(managed: Server) -> None:
     assert ask(managed, "DELETE", "/v1/models/second")[0] == 404
     assert heard(managed, "second") == (404, "model_not_found")
     assert heard(managed, "auto") == (200, "hello")
+
+
+def test_one_model_is_asked_in_every_form(managed: Server) -> None:
+    audio, chat = speech("hello"), json.dumps({"messages": [{"role": "user", "content": "hello"}]}).encode()
+    body, kind = form(audio, model="whisper-1")
+    route = {"X_Amzn_SageMaker_Custom_Attributes": "route=/v1/audio/transcriptions"}
+    document = json.dumps({"audio": base64.b64encode(audio).decode()}).encode()
+    forms = [(audio, "audio/wav", {}), (document, "application/json", {}), (body, kind, {}), (body, kind, route)]
+
+    def asked(query: str, body: bytes, kind: str, headers: dict[str, str], path: str = "/models/guest/invoke") -> Reply:
+        return exchange(managed.url, request(path + query, body, Content_Type=kind, **headers))
+
+    assert ask(managed, "POST", "/v1/models/guest", {"model": "fake"})[0] == 201
+    for number, (body, kind, headers) in enumerate(forms, 1):
+        file = headers | {"X_Amzn_SageMaker_Target_Model": "guest.tar.gz"}
+        assert asked("?model=guest", body, kind, file).json["text"] == "hello"
+        assert managed.metric(r'aural_audio_seconds_total\{model="guest"\}') == pytest.approx(0.1 * number)
+        reply = asked("?model=fake", body, kind, file)
+        assert (reply.status, reply.error["param"]) == (400, "model")
+        assert "'guest'" in reply.error["message"]
+        assert "'fake'" in reply.error["message"]
+    other, kind = form(audio, model="fake")
+    assert asked("", other, kind, {}).status == 400
+    assert asked("", chat, "application/json", {}).error["message"].startswith("guest cannot honour messages")
+    assert asked("?language=fr", *form(audio), {}).status == 400
+    header = {"X_Amzn_SageMaker_Target_Model": "nobody"}
+    assert asked("", *form(audio), header, "/invocations").status == 404
+    assert ask(managed, "DELETE", "/v1/models/guest")[0] == 200
 
 
 def test_let_go_when_idle_and_loaded_again_on_demand(managed: Server) -> None:

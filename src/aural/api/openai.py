@@ -44,17 +44,22 @@ class Wanted:
 
 
 async def transcriptions(request: Request) -> Response:
-    return await _respond(request, "transcribe")
+    return await respond(request, await _form(request), "transcribe")
 
 
 async def translations(request: Request) -> Response:
-    return await _respond(request, "translate")
+    return await respond(request, await _form(request), "translate")
 
 
-async def _respond(request: Request, task: Task) -> Response:
+async def _form(request: Request) -> Form:
     service = service_of(request)
     service.knock()
-    form = await read_form(request, service.body)
+    return await read_form(request, service.body)
+
+
+async def respond(request: Request, form: Form, task: Task) -> Response:
+    """The answer to a form, as it asks for it."""
+    service = service_of(request)
     wanted = _wanted(form, task)
     ask = _ask(form, wanted, service)
     if wanted.stream:

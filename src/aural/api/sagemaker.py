@@ -30,7 +30,7 @@ from starlette.routing import Route
 from aural import attributes
 from aural.api import chat, openai
 from aural.api.audio_in_json import from_hex, source_of
-from aural.api.body import read_body
+from aural.api.body import Form, read_body, read_form
 from aural.api.errors import body_of
 from aural.api.fetch import Link
 from aural.api.formats import insights, segment_json, suppressed_json, word_json
@@ -39,14 +39,16 @@ from aural.api.service import Answer, Ask, RawFormat, Service, language_options,
 from aural.attributes import OPTIONS, ROUTE
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
+from aural.serving.fleet import AUTO, DEFAULT_ALIAS
 from aural.text import join, plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 STREAM_ACCEPT = "x-amzn-sagemaker-accept"
 """What InvokeEndpointWithResponseStream calls Accept on its way to AWS."""
-ROUTES = {"/v1/audio/transcriptions": openai.transcriptions, "/v1/audio/translations": openai.translations}
-ROUTES["/v1/chat/completions"] = chat.completions
+TASKS: dict[str, Task] = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
+CHAT = "/v1/chat/completions"
+ROUTES = (*TASKS, CHAT)
 STREAMS = frozenset({"application/x-ndjson", "application/jsonlines", "text/event-stream"})
 WHOLE = frozenset({"application/json", "text/plain"})
 RAW = {"rate": "", "channels": "1", "encoding": "pcm_s16le"}
@@ -70,22 +72,23 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     service = service_of(request)
     service.knock()
     outside = attributes.read(request.headers.get(ATTRIBUTES, ""))
+    outer = _outer(request, outside, model)
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
-    if ROUTE in outside:
-        if outside[ROUTE] not in ROUTES:
-            raise BadRequest(f"expected route of {', '.join(ROUTES)}; got {outside[ROUTE]!r}", param=ROUTE)
-        return await ROUTES[outside[ROUTE]](request)
-    if kind == "multipart/form-data":
-        return await openai.transcriptions(request)
+    route = outside.get(ROUTE)
+    if route not in (None, *ROUTES):
+        raise BadRequest(f"expected route of {', '.join(ROUTES)}; got {route!r}", param=ROUTE)
+    if route in TASKS or (route is None and kind == "multipart/form-data"):
+        form = await read_form(request, service.body)
+        return await openai.respond(request, _filled(form, outer, model), TASKS.get(route or "", "transcribe"))
     body = await read_body(request, service.body)
+    if route == CHAT:
+        return await chat.converse(request, outer | _agreed(await asyncio.to_thread(chat.parsed, body), model))
     if kind == "application/json" and (asked := await asyncio.to_thread(_chat, body)):
-        outer = _outer(request, outside)
-        return await chat.converse(request, {"model": model or outer.get("model"), **asked})
+        return await chat.converse(request, outer | _agreed(asked, model))
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
     if isinstance(invocation.audio, Link):
         invocation = replace(invocation, audio=await service.fetcher.fetch(invocation.audio))
-    ask = _ask(invocation, _outer(request, outside), service)
-    ask = replace(ask, model=model or ask.model)
+    ask = _ask(invocation, outer | _agreed(invocation.asked, model), service)
     accept = _accepted(request)
     if accept in STREAMS:
         pcm, parts = await service.stream(request, ask)
@@ -95,6 +98,24 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     if accept == "text/plain":
         return PlainTextResponse(plain(answer.transcript.segments) + "\n")
     return JSONResponse(invocation.shape(answer) | insights(answer))
+
+
+def _filled(form: Form, outer: dict[str, Any], model: str | None) -> Form:
+    """The form with what stands outside of it; its own fields go before that."""
+    for said in form.fields.get("model", ()):
+        _agreed({"model": said}, model)
+    own = {name: values for name, values in form.fields.items() if name != "model" or model is None}
+    return replace(form, fields={name: [value] for name, value in outer.items()} | own)
+
+
+def _agreed(asked: dict[str, Any], model: str | None) -> dict[str, Any]:
+    """What is asked for, without its model where the URL names one; raises BadRequest when they are different ones."""
+    if model is None:
+        return asked
+    said = asked.get("model")
+    if said not in (None, "", AUTO, DEFAULT_ALIAS, model):
+        raise BadRequest(f"expected model {model!r} as the URL has it, or none; got {said!r}", param="model")
+    return {name: value for name, value in asked.items() if name != "model"}
 
 
 def _parse(kind: str, content_type: str, body: bytes) -> Invocation:
@@ -114,14 +135,16 @@ def _accepted(request: Request) -> str:
     return next((kind for kind in asked if kind in STREAMS or kind in WHOLE), "application/json")
 
 
-def _outer(request: Request, outside: dict[str, str]) -> dict[str, str]:
-    """Options from outside of the body: the query's, custom attributes, and the target model."""
+def _outer(request: Request, outside: dict[str, str], model: str | None) -> dict[str, str]:
+    """Options from outside of the body: the query's, custom attributes, and the model of the URL, else the target
+    model: where SageMaker loads the models it is a file's name, and the URL has its own."""
     query = dict(request.query_params)
     twice = [name for name in query if len(request.query_params.getlist(name)) > 1]
     if twice:
         raise BadRequest(f"expected {twice[0]} once, got it several times", param=twice[0])
-    target = request.headers.get("x-amzn-sagemaker-target-model")
-    return ({"model": target} if target else {}) | outside | query
+    said = {name: value for name, value in outside.items() if name != ROUTE}
+    named = model or request.headers.get("x-amzn-sagemaker-target-model")
+    return ({"model": named} if named else {}) | _agreed(said, model) | _agreed(query, model)
 
 
 def _raw_format(content_type: str) -> RawFormat:
@@ -168,9 +191,8 @@ def _parse_json(body: bytes) -> Invocation:
     )
 
 
-def _ask(invocation: Invocation, outer: dict[str, str], service: Service) -> Ask:
-    """The request; what the body says goes before what stands outside of it."""
-    asked = outer | invocation.asked
+def _ask(invocation: Invocation, asked: dict[str, Any], service: Service) -> Ask:
+    """The request; raises BadRequest for options that are none."""
     unknown = sorted(asked.keys() - OPTIONS)
     if unknown:
         raise BadRequest(f"expected options of {', '.join(sorted(OPTIONS))}; got {unknown[0]!r}", param=unknown[0])
