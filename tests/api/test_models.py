@@ -110,6 +110,23 @@ def test_let_go_when_idle_and_loaded_again_on_demand(managed: Server) -> None:
     assert ask(managed, "DELETE", "/v1/models/sleepy")[0] == 200
 
 
+def test_who_asks_while_it_is_loaded_again_waits_too() -> None:
+    """Whatever they come by, and however many: none of them is told that it is not ready."""
+    with serving("--model", "fake", "--replicas", "1", "--idle-s", "0.1") as server:
+        wait_until(lambda: server.health()["models"][0]["state"] == "unloaded", 120)
+        body, kind = form(speech("hello"))
+        asked = [request("/v1/audio/transcriptions", body, Content_Type=kind)] * 3
+        asked += [request("/invocations", speech("hello"), Content_Type="audio/wav")] * 3
+        asked += [request("/v1/listen", speech("hello"), Content_Type="audio/wav")] * 3
+
+        async def together() -> list[Reply]:
+            return await asyncio.gather(*(converse(server.url, message) for message in asked))
+
+        replies = asyncio.run(together())
+        assert [reply.status for reply in replies] == [200] * len(asked)
+        assert all(b"hello" in reply.body for reply in replies)
+
+
 @pytest.mark.parametrize(
     ("name", "table", "status", "part"),
     [

@@ -29,7 +29,6 @@ from aural.serving.captions import Captions
 from aural.serving.companion import Calls
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
-from aural.serving.model import UNLOADED
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
 from aural.text import join, spaced
@@ -99,7 +98,7 @@ class Service:
         refusals: list[AuralError] = []
         for model in self.fleet.models:
             try:
-                if model.state != UNLOADED:
+                if not self.fleet.waits(model):
                     self.fleet.get(model.name).scheduler.admit()
                 return
             except AuralError as error:

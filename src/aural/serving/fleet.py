@@ -83,6 +83,10 @@ class Fleet:
             raise UnknownModel(name or "", self.names)
         return self._models[name]
 
+    def waits(self, model: Model) -> bool:
+        """Whether a request for it waits for it to be loaded; while the server starts, none does."""
+        return not model.is_open and not self._is_starting
+
     def get(self, name: str | None) -> Transcriber:
         """A model that is in memory; raises UnknownModel, NotReady. It may be let go at any time: see `use`."""
         model = self.model(name)
@@ -98,7 +102,7 @@ class Fleet:
         UnknownModel, UnsupportedParameter, NotReady, NoRoom, LoadFailed."""
         while True:
             wanted = self._chosen(options or Options(), understanding) if name == AUTO else self.model(name)
-            if wanted.is_open or self._is_starting:
+            if not self.waits(wanted):
                 break
             await self._awake(wanted)
         if wanted.tenure is None:

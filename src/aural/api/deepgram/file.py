@@ -59,8 +59,8 @@ def _ask(request: Request, body: bytes, model: str | None, options: Options, scr
 
 async def _finest(request: Request, model: str | None) -> Timestamps:
     """Times of words where the model gives them."""
-    fleet = service_of(request).fleet
-    can = fleet.get(model).scheduler.capabilities.timestamps
+    async with service_of(request).fleet.use(model) as transcriber:
+        can = transcriber.scheduler.capabilities.timestamps
     return Timestamps.WORD if Timestamps.WORD in can else Timestamps.NONE
 
 

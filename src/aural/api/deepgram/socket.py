@@ -162,7 +162,7 @@ async def listen(socket: WebSocket) -> None:
     request_id = str(uuid4())
     try:
         live: Live = service_of(socket).live
-        wish = _timed(parse(socket.query_params, live.fleet.names), live)
+        wish = await _timed(parse(socket.query_params, live.fleet.names), live)
         async with live.open(wish.live) as stream:
             offered = [name for name in SUBPROTOCOLS if name in socket.scope.get("subprotocols", ())]
             await socket.accept(offered[0] if offered else None, [(REQUEST_ID.encode(), request_id.encode())])
@@ -182,9 +182,11 @@ def _companion(socket: WebSocket, wish: Wish, request_id: str) -> Companion:
     return companion
 
 
-def _timed(wish: Wish, live: Live) -> Wish:
+async def _timed(wish: Wish, live: Live) -> Wish:
     """With times of words, where the model gives them; elsewhere they are spread over the sound."""
-    if Timestamps.WORD not in live.fleet.get(wish.live.model).scheduler.capabilities.timestamps:
+    async with live.fleet.use(wish.live.model) as transcriber:
+        can = transcriber.scheduler.capabilities.timestamps
+    if Timestamps.WORD not in can:
         return wish
     options = replace(wish.live.options, timestamps=Timestamps.WORD)
     return replace(wish, live=replace(wish.live, options=options))
