@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ MOST_CLIPS = {"cpu": 8, "cuda": 32}
 VLLM_FAMILY = "voxtral"
 MOST_PLACES = 32
 """Clips that a vLLM hears at once, unless told otherwise."""
+OF_VLLM = ("upstream", "memory_share", "vllm")
+OF_WORKERS = ("compute_type", "threads", "batch_window_ms", "fitted_windows")
 VLLM_BYTES_PER_WEIGHT_BYTE = 2
 """An estimate for the budget: weights, and as much for keys, values and buffers."""
 
@@ -47,14 +49,17 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
     """The models, not loaded yet. Raises SettingsError."""
 
     def build(table: Mapping[str, Any]) -> Model:
-        return model(settings, settings.defaults.told(table), metrics)
+        asked = settings.defaults.told(table)
+        _check(settings, asked)
+        return model(settings, asked, metrics)
 
+    for asked in settings.models:
+        _check(settings, asked)
+    _check_flags(settings)
     models = [model(settings, asked, metrics) for asked in settings.models]
     names = [one.name for one in models]
     if len(set(names)) < len(names):
         raise SettingsError(f"expected models with different names, got {', '.join(names)}")
-    if settings.defaults.upstream and not any(find(one.model).family == VLLM_FAMILY for one in settings.models):
-        raise SettingsError(f"expected a Voxtral for --upstream {settings.defaults.upstream}, got {', '.join(names)}")
     budget_bytes = int(settings.memory_gb * 2**30)
     return Fleet(models, build=build, budget_bytes=budget_bytes, patience_s=settings.max_wait_s)
 
@@ -75,6 +80,40 @@ def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
     prepare = partial(_prepared, settings, asked, card, metrics)
     starts_last = card.family == VLLM_FAMILY and not card.upstream
     return Model(card.name, prepare, source=card.source, idle_s=asked.idle_s, starts_last=starts_last)
+
+
+def _check(settings: Settings, asked: ModelSettings) -> None:
+    """Raises SettingsError for what a model's table says in vain, or twice."""
+    what, useless = _useless(asked)
+    for key in useless:
+        if getattr(asked, key) != getattr(settings.defaults, key):
+            raise SettingsError(
+                f"{find(asked.model).name}: expected no {', '.join(useless)}, which mean nothing to {what}; got {key}"
+            )
+    command_line(asked.vllm)
+    if asked.memory_share and "gpu_memory_utilization" in asked.vllm:
+        raise SettingsError(f"{asked.model}: expected memory_share or vLLM's gpu_memory_utilization, got both")
+
+
+def _check_flags(settings: Settings) -> None:
+    """Raises SettingsError for a flag that no model has a use for."""
+    names = ", ".join(find(asked.model).name for asked in settings.models)
+    for key in (one.name for one in fields(ModelSettings)):
+        is_said = getattr(settings.defaults, key) != getattr(ModelSettings(), key)
+        if is_said and names and all(key in _useless(asked)[1] for asked in settings.models):
+            flag = f"--{key.replace('_', '-')} {getattr(settings.defaults, key)}"
+            raise SettingsError(f"expected a model that has a use for {flag}, got {names}")
+
+
+def _useless(asked: ModelSettings) -> tuple[str, tuple[str, ...]]:
+    """What kind of model it is, and the settings that mean nothing to it."""
+    card = find(asked.model)
+    if card.family == VLLM_FAMILY and (card.upstream or asked.upstream):
+        once = ("upstream",) if card.upstream else ()
+        return "a vLLM that runs elsewhere", (*once, "memory_share", "vllm", "replicas", "device", *OF_WORKERS)
+    if card.family == VLLM_FAMILY:
+        return "a vLLM", OF_WORKERS
+    return "a model that needs no vLLM", (*OF_VLLM, *(("fitted_windows",) if card.family == "parakeet" else ()))
 
 
 def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -218,6 +220,42 @@ def test_what_cannot_start(tmp_path: Path) -> None:
     )
 
 
-def test_an_upstream_wants_a_voxtral() -> None:
-    with pytest.raises(SettingsError, match="expected a Voxtral for --upstream"):
-        build_fleet(Settings.of({"models": ["fake"], "upstream": "http://127.0.0.1:9"}), Metrics())
+ELSEWHERE = {"model": "voxtral-mini-3b", "upstream": "http://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        (
+            {"models": ["fake"], "upstream": "http://127.0.0.1:9"},
+            "has a use for --upstream http://127.0.0.1:9, got fake",
+        ),
+        ({"models": ["fake", "whisper-base"], "memory_share": 0.5}, "--memory-share 0.5, got fake, whisper-base"),
+        ({"models": [ELSEWHERE], "replicas": 2}, "--replicas 2, got voxtral-mini-3b"),
+        ({"models": ["voxtral-mini-3b"], "threads": 2}, "--threads 2"),
+        ({"models": [ELSEWHERE | {"vllm": {"max_num_seqs": 4}}]}, "runs elsewhere; got vllm"),
+        ({"models": [ELSEWHERE | {"vllm": {"max_modle_len": 4}}]}, "runs elsewhere; got vllm"),
+        ({"models": [ELSEWHERE | {"memory_share": 0.5}]}, "runs elsewhere; got memory_share"),
+        ({"models": [ELSEWHERE | {"replicas": 2}]}, "runs elsewhere; got replicas"),
+        ({"models": [ELSEWHERE | {"device": "cuda:1"}]}, "runs elsewhere; got device"),
+        ({"models": [ELSEWHERE | {"model": "v=http://127.0.0.1:1"}]}, "runs elsewhere; got upstream"),
+        ({"models": [{"model": "voxtral-mini-3b", "compute_type": "int8"}]}, "a vLLM; got compute_type"),
+        ({"models": [{"model": "voxtral-mini-3b", "vllm": {"max_modle_len": 4}}]}, "'max_modle_len'"),
+        (
+            {"models": [{"model": "voxtral-mini-3b", "memory_share": 0.5, "vllm": {"gpu_memory_utilization": 0.4}}]},
+            "gpu_memory_utilization, got both",
+        ),
+        ({"models": [{"model": "whisper-base", "memory_share": 0.5}]}, "needs no vLLM; got memory_share"),
+        ({"models": [{"model": "whisper-base", "vllm": {"dtype": "half"}}]}, "needs no vLLM; got vllm"),
+        ({"models": [{"model": "parakeet-ctc-0.6b", "fitted_windows": "on"}]}, "got fitted_windows"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(said: dict[str, Any], part: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(part)):
+        build_fleet(Settings.of(said), Metrics())
+
+
+def test_flags_are_for_whoever_has_a_use_for_them() -> None:
+    models = ["whisper-base", "voxtral-mini-3b", ELSEWHERE | {"name": "far"}]
+    said = {"models": models, "memory_share": 0.5, "threads": 2, "replicas": 2}
+    assert build_fleet(Settings.of(said), Metrics()).names == ["whisper-base", "voxtral-mini-3b", "far"]
