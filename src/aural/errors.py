@@ -7,6 +7,7 @@ AuralError
 │   ├── Forbidden             403  models are not managed by this caller
 │   ├── UnknownModel          404
 │   ├── AlreadyLoaded         409
+│   ├── ModelInUse            409  a model is not unloaded under those who use it
 │   ├── AudioTooLong          413
 │   ├── BodyTooLarge          413
 │   ├── BadAudio              415
@@ -107,6 +108,15 @@ class AlreadyLoaded(BadRequest):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is loaded already", param="model")
+
+
+class ModelInUse(BadRequest):
+    status = 409
+    code = "model_in_use"
+    retry_after_s = 5.0
+
+    def __init__(self, name: str, waited_s: float) -> None:
+        super().__init__(f"{name} was still in use after {waited_s:g} s, so it stays", param="model")
 
 
 class BodyTooLarge(BadRequest):

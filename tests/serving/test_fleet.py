@@ -14,7 +14,16 @@ import pytest
 
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.fake import speak
-from aural.errors import AlreadyLoaded, Draining, LoadFailed, NoRoom, NotReady, UnknownModel, UnsupportedParameter
+from aural.errors import (
+    AlreadyLoaded,
+    Draining,
+    LoadFailed,
+    ModelInUse,
+    NoRoom,
+    NotReady,
+    UnknownModel,
+    UnsupportedParameter,
+)
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
 from aural.serving.model import UNLOADED, Model, Prepared
@@ -150,6 +159,32 @@ async def test_unloading_waits_for_who_is_being_answered():
         await one.unload("one")
         assert answer.done()
         assert await answer == "sleep200 said"
+
+
+@in_loop
+async def test_what_takes_longer_than_the_unloading_waits_is_answered_and_the_model_stays():
+    async with started("one", patience_s=0.05) as one:
+        async with one.use("one") as transcriber:
+            with pytest.raises(ModelInUse, match=r"one was still in use after 0\.05 s"):
+                await one.unload("one")
+            transcript = await transcriber.transcribe(Pcm(speak("whole")), Options())
+            assert transcript.segments[0].text.strip() == "whole"
+            assert await heard(one, "one", "newcomer") == "newcomer"
+        await one.unload("one")
+        assert one.names == []
+
+
+@in_loop
+async def test_who_asks_for_what_is_about_to_be_unloaded_is_told_when_it_is():
+    async with started("one") as one:
+        async with one.use("one"):
+            tasks = [asyncio.create_task(work) for work in (one.unload("one"), one.unload("one"))]
+            await until(lambda: not one.model("one").is_open)
+            asked = asyncio.create_task(heard(one, "one", "hello"))
+            await asyncio.sleep(0)
+            assert not asked.done()
+        results = await asyncio.gather(*tasks, asked, return_exceptions=True)
+        assert [type(result) for result in results] == [type(None), UnknownModel, UnknownModel]
 
 
 @in_loop

@@ -10,7 +10,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aural.engines.base import Capabilities
-from aural.errors import AlreadyLoaded, AuralError, Draining, NoRoom, NotReady, UnknownModel, UnsupportedParameter
+from aural.errors import (
+    AlreadyLoaded,
+    AuralError,
+    Draining,
+    ModelInUse,
+    NoRoom,
+    NotReady,
+    UnknownModel,
+    UnsupportedParameter,
+)
 from aural.serving.model import UNLOADED, Model
 from aural.serving.supervisor import State
 from aural.serving.transcriber import Transcriber
@@ -172,14 +181,16 @@ class Fleet:
         return model
 
     async def unload(self, name: str) -> None:
-        """Take a model out of service: what it was asked is answered, then its processes end. Raises UnknownModel."""
-        model = self._models.pop(name, None)
-        if model is None:
-            raise UnknownModel(name, self.names)
-        if model.loading:
+        """Take a model out of service: what it was asked is answered, then its processes end. Raises UnknownModel, and
+        ModelInUse when that takes longer than a request waits; then it stays."""
+        model = self._models.get(name)
+        if model and model.loading:
             await asyncio.gather(asyncio.shield(model.loading), return_exceptions=True)
-        if model.tenure:
-            await model.tenure.is_freed(self._patience_s)
+        if model and model.tenure and not await model.tenure.is_freed(self._patience_s):
+            raise ModelInUse(name, self._patience_s)
+        if model is None or self._models.get(name) is not model:
+            raise UnknownModel(name, self.names)
+        del self._models[name]
         await self._let_go(model, "unloaded")
 
     def _load(self, model: Model, *, evict: bool = True) -> asyncio.Task[None]:
