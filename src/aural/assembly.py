@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aural.engines.base import ModelSpec
-from aural.engines.catalog import Card, find
+from aural.engines.catalog import VOXTRAL_BYTES, Card, find
 from aural.engines.parakeet_files import weights_bytes
 from aural.engines.vllm_arguments import REALTIME_ON_GPUS, VOXTRAL, command_line, read_properties
 from aural.engines.voxtral import is_realtime
@@ -123,7 +123,7 @@ def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Met
     if card.family == VLLM_FAMILY:
         foreign = vllm_specs(asked, card, folder)
         scheduler = Scheduler(foreign, Policy(max_batch=1), limits, metrics, kind=Vllm)
-        return Prepared(Transcriber(scheduler, metrics), size_bytes(folder) * VLLM_BYTES_PER_WEIGHT_BYTE * len(foreign))
+        return Prepared(Transcriber(scheduler, metrics), _vllm_bytes(foreign))
     specs = model_specs(asked, card, folder)
     most = asked.max_batch or MOST_CLIPS[specs[0].device]
     policy = Policy(most, most * LONGEST_CLIP_SAMPLES, asked.batch_window_ms / 1000)
@@ -194,6 +194,13 @@ def _groups(table: dict[str, Any], cards: list[int]) -> list[list[int]]:
     if cards and size > len(cards):
         raise SettingsError(f"expected {size} CUDA devices for the parallel sizes of vLLM, found {len(cards)}")
     return [cards[start : start + size] for start in range(0, len(cards) - size + 1, size)]
+
+
+def _vllm_bytes(specs: Sequence[ModelSpec]) -> int:
+    """An estimate of what vLLMs of our own take, be it that they fetch their weights themselves."""
+    one = specs[0]
+    weights = 0 if one.upstream else max(size_bytes(one.folder), VOXTRAL_BYTES.get(one.source, 0))
+    return weights * VLLM_BYTES_PER_WEIGHT_BYTE * len(specs)
 
 
 def _weights_bytes(asked: ModelSettings, card: Card, folder: Path | None) -> int:

@@ -29,6 +29,7 @@ from aural.serving.fleet import Fleet
 from aural.serving.model import UNLOADED, Model, Prepared
 from aural.serving.policy import Policy
 from aural.serving.scheduler import Limits, Scheduler
+from aural.serving.supervisor import State
 from aural.serving.transcriber import Transcriber
 from aural.types import Options, Pcm, Timestamps
 from tests.serving.loop import in_loop, until
@@ -53,7 +54,7 @@ def fleet(*models: tuple[str, str], orders: Path | None = None, need_mb: int = 0
 
 @asynccontextmanager
 async def started(*names: str, **settings: Any) -> AsyncIterator[Fleet]:
-    running = fleet(*((name, "fake") for name in names), **settings)
+    running = fleet(*((name, "fake") for name in names), **{"sweep_s": 600.0, **settings})
     try:
         await running.start()
         yield running
@@ -207,6 +208,21 @@ async def test_what_cannot_be_loaded_is_not_kept():
 
 
 @in_loop
+async def test_a_model_that_was_let_go_outlives_a_table_that_cannot_be_loaded():
+    async with started("one") as one:
+        await one.model("one").end()
+        with pytest.raises(LoadFailed):
+            await one.load("one", {"family": "whisper"})
+        assert await heard(one, "one", "hello") == "hello"
+        await one.model("one").end()
+        one._build = lambda table: Model(table["name"], partial(int, "no number"))
+        for name in ("one", "two"):
+            with pytest.raises(ValueError, match="no number"):
+                await one.load(name, {"family": "fake"})
+        assert one.names == ["one"]
+
+
+@in_loop
 async def test_an_idle_model_is_let_go_and_loaded_again_on_demand():
     async with started("one", idle_s=0.05, sweep_s=0.01) as one:
         process = worker(one, "one")
@@ -282,6 +298,65 @@ async def test_who_asks_in_turn_for_more_than_fits_is_answered_all_the_same():
         texts = [f"number {number}" for number in range(6)]
         answers = await asyncio.gather(*(heard(two, ("one", "two")[i % 2], text) for i, text in enumerate(texts)))
         assert answers == texts
+
+
+@in_loop
+async def test_what_would_free_nothing_is_not_let_go():
+    async with started("elsewhere", "one", need_mb=400, budget_bytes=900 * MIB) as two:
+        two.model("elsewhere").tenure.memory_bytes = 0
+        two.model("one").tenure.memory_bytes = 800 * MIB
+        await heard(two, "one", "hello")
+        await two.load("new", {})
+        assert [model.state for model in two.models] == ["ready", UNLOADED, "ready"]
+
+
+@in_loop
+async def test_what_a_model_takes_is_measured_again():
+    async with started("one", budget_bytes=900 * MIB, sweep_s=0.01) as one:
+        tenure = one.model("one").tenure
+        tenure.memory_bytes = 1
+        await until(lambda: tenure.memory_bytes > MIB)
+
+
+@in_loop
+async def test_the_estimate_is_the_least_until_all_of_it_is_warm():
+    async with started("one") as one:
+        model = one.model("one")
+        model.tenure.memory_bytes = 900 * MIB
+        [replica] = model.tenure.transcriber.scheduler.replicas
+        replica.state = State.STARTING
+        model.measure()
+        assert model.memory_bytes == 900 * MIB
+        replica.state = State.READY
+        model.measure()
+        assert 0 < model.memory_bytes < 900 * MIB
+
+
+@in_loop
+async def test_what_is_being_unloaded_counts_until_its_processes_have_ended():
+    async with started("one", need_mb=400, budget_bytes=900 * MIB) as one:
+        tenure = one.model("one").tenure
+        tenure.memory_bytes = 800 * MIB
+        stop, may_end = tenure.transcriber.scheduler.stop, asyncio.Event()
+
+        async def slow() -> None:
+            await may_end.wait()
+            await stop()
+
+        tenure.transcriber.scheduler.stop = slow
+        leaving, asked = one.model("one"), asyncio.Event()
+        unloading = asyncio.create_task(one.unload("one"))
+        await until(lambda: not one.names)
+        ended, leaving.ended = leaving.ended, lambda: asked.set() or ended()
+        other = asyncio.create_task(one.load("other", {}, evict=False))
+        await until(lambda: asked.is_set() or other.done())
+        assert not other.done()
+        again = asyncio.create_task(one.load("one", {}, evict=False))
+        await until(lambda: "one" in one.names)
+        assert one.model("one").ending is leaving.ending
+        may_end.set()
+        await asyncio.gather(unloading, other, again)
+        assert [model.state for model in one.models] == ["ready", "ready"]
 
 
 @in_loop

@@ -114,6 +114,7 @@ async def _table(request: Request) -> dict[str, Any]:
 
 def _model(service: Service, model: Model) -> dict[str, Any]:
     """OpenAI's model object, with what the model can do and how it is."""
+    model.measure()
     replicas = model.tenure.transcriber.scheduler.replicas if model.tenure else []
     devices = {_device(one.spec.device, one.spec.device_index) for one in replicas}
     return {

@@ -49,6 +49,12 @@ VOXTRAL_REPOSITORIES = {
     "voxtral-mini-4b-realtime": "mistralai/Voxtral-Mini-4B-Realtime-2602",
 }
 """Mistral's own, which vLLM fetches and loads."""
+VOXTRAL_BYTES = {
+    "mistralai/Voxtral-Mini-3B-2507": 9_400_000_000,
+    "mistralai/Voxtral-Small-24B-2507": 48_500_000_000,
+    "mistralai/Voxtral-Mini-4B-Realtime-2602": 8_900_000_000,
+}
+"""Of their weights: two for each parameter."""
 VOXTRAL_FILES = ("params.json", "tekken.json", PROPERTIES)
 """A folder with one of these is vLLM's to load."""
 

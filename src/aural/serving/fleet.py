@@ -54,6 +54,8 @@ class Fleet:
         """`budget_bytes` of 0 is no budget. `patience_s` is how long a request waits for its model to be loaded, and
         an unloading for those who use the model."""
         self._models = {model.name: model for model in models}
+        self._leaving: list[Model] = []
+        """Unloaded, with processes that have not ended yet."""
         self._build = build
         self._budget_bytes = budget_bytes
         self._patience_s = patience_s
@@ -165,19 +167,31 @@ class Fleet:
         go for it. Raises SettingsError, AlreadyLoaded, NoRoom, LoadFailed."""
         if self._draining:
             raise Draining
-        model = self._models.get(name)
-        if model and (model.tenure or model.loading):
+        before = self._models.get(name)
+        if before and (before.tenure or before.loading):
             raise AlreadyLoaded(name)
+        model = before
         if model is None or table:
-            assert self._build is not None
-            model = self._build({"model": name, **table, "name": name})
+            model = self._built(name, table)
         self._models[name] = model
         try:
             await asyncio.shield(self._load(model, evict=evict))
-        except AuralError:
-            if self._models.get(name) is model and not model.capabilities:
-                del self._models[name]
+        except Exception:
+            if self._models.get(name) is model:
+                if before:
+                    self._models[name] = before
+                else:
+                    del self._models[name]
             raise
+        return model
+
+    def _built(self, name: str, table: Mapping[str, Any]) -> Model:
+        """A new model, which begins when the processes of one with its name have ended."""
+        assert self._build is not None
+        model = self._build({"model": name, **table, "name": name})
+        for one in (*self.models, *self._leaving):
+            if one.name == name:
+                model.ending = one.ending
         return model
 
     async def unload(self, name: str) -> None:
@@ -190,8 +204,9 @@ class Fleet:
             raise ModelInUse(name, self._patience_s)
         if model is None or self._models.get(name) is not model:
             raise UnknownModel(name, self.names)
-        del self._models[name]
+        self._leaving.append(self._models.pop(name))
         await self._let_go(model, "unloaded")
+        self._leaving.remove(model)
 
     def _load(self, model: Model, *, evict: bool = True) -> asyncio.Task[None]:
         """The task that loads it, one at a time."""
@@ -218,17 +233,19 @@ class Fleet:
             return
         async with self._room:
             while True:
-                others = [one for one in self.models if one is not model]
+                others = [one for one in (*self.models, *self._leaving) if one is not model]
                 left_bytes = self._budget_bytes - sum(one.memory_bytes for one in others)
                 if need_bytes <= left_bytes:
                     model.reserved_bytes = need_bytes
                     return
-                if need_bytes > self._budget_bytes or not evict or not await self._evict(others):
+                if leaving := [one for one in others if one.leaving_bytes]:
+                    await asyncio.gather(*(one.ended() for one in leaving))
+                elif need_bytes > self._budget_bytes or not evict or not await self._evict(others):
                     raise NoRoom(model.name, need_bytes, left_bytes)
 
     async def _evict(self, models: Sequence[Model]) -> bool:
-        """Let one of the models go: one that nobody uses, else one whose users leave in time."""
-        loaded = [model for model in models if model.tenure and not model.loading]
+        """Let one of the models go that take memory: one that nobody uses, else one whose users leave in time."""
+        loaded = [model for model in models if model.tenure and not model.loading and model.memory_bytes]
         for model in sorted(loaded, key=_staleness):
             if model.tenure and await model.tenure.is_freed(self._patience_s / len(loaded)):
                 await self._let_go(model, "to make room")
@@ -243,6 +260,8 @@ class Fleet:
         while True:
             await asyncio.sleep(self._sweep_s)
             for model in self.models:
+                if self._budget_bytes:
+                    model.measure()
                 if model.is_idle:
                     await self._let_go(model, "idle")
 
@@ -271,7 +290,7 @@ class Fleet:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(model.end() for model in self.models))
+        await asyncio.gather(*(model.end() for model in (*self.models, *self._leaving)))
         self._weights.shutdown(wait=False, cancel_futures=True)
 
 

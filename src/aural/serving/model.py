@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aural.engines.base import Capabilities
+from aural.serving.supervisor import State
 from aural.serving.transcriber import Transcriber
 
 UNLOADED = "unloaded"
@@ -93,6 +94,8 @@ class Model:
         """What it could do when it was loaded last; None before."""
         self.reserved_bytes = 0
         """Memory that is kept for it while it is being loaded."""
+        self.leaving_bytes = 0
+        """Memory of processes that are about to end."""
         self.loading: asyncio.Task[None] | None = None
         self.ending: asyncio.Task[None] | None = None
 
@@ -104,7 +107,7 @@ class Model:
 
     @property
     def memory_bytes(self) -> int:
-        return self.tenure.memory_bytes if self.tenure else self.reserved_bytes
+        return (self.tenure.memory_bytes if self.tenure else self.reserved_bytes) + self.leaving_bytes
 
     @property
     def is_open(self) -> bool:
@@ -121,7 +124,7 @@ class Model:
 
     async def begin(self, prepared: Prepared) -> None:
         """Start the processes; they are gone again if that fails. Raises LoadFailed, Draining."""
-        self.tenure = tenure = Tenure(prepared.transcriber, prepared.need_bytes)
+        self.tenure = Tenure(prepared.transcriber, prepared.need_bytes)
         scheduler = prepared.transcriber.scheduler
         try:
             await scheduler.start()
@@ -129,15 +132,31 @@ class Model:
             await self.end()
             raise
         self.capabilities = scheduler.capabilities
-        tenure.memory_bytes = scheduler.memory_bytes or tenure.memory_bytes
+        self.measure()
+
+    def measure(self) -> None:
+        """Note what its processes hold; the estimate is the least until all of them are warm."""
+        if self.tenure is None:
+            return
+        scheduler, before = self.tenure.transcriber.scheduler, self.tenure.memory_bytes
+        is_warm = all(replica.state is State.READY for replica in scheduler.replicas)
+        if held := scheduler.memory_bytes:
+            self.tenure.memory_bytes = held if is_warm else max(held, before)
 
     async def end(self) -> None:
         """End the processes, so that all of their memory returns. Whoever still waits for them is refused."""
         if self.tenure:
             tenure, self.tenure = self.tenure, None
-            self.ending = asyncio.create_task(tenure.transcriber.scheduler.stop())
+            self.leaving_bytes = tenure.memory_bytes
+            self.ending = asyncio.create_task(self._stop(tenure))
             tenure.open.set()
         await self.ended()
+
+    async def _stop(self, tenure: Tenure) -> None:
+        try:
+            await tenure.transcriber.scheduler.stop()
+        finally:
+            self.leaving_bytes = 0
 
     async def ended(self) -> None:
         """Returns when the processes of its last time are gone."""
