@@ -12,7 +12,7 @@ from aural.engines.base import ModelSpec
 from aural.engines.catalog import VOXTRAL_BYTES, Card, find
 from aural.engines.parakeet_files import weights_bytes
 from aural.engines.vllm_arguments import REALTIME_ON_GPUS, VOXTRAL, command_line, read_properties
-from aural.engines.voxtral import is_realtime
+from aural.engines.voxtral import capabilities, is_realtime
 from aural.engines.weights import size_bytes
 from aural.errors import SettingsError
 from aural.insight import settings as insight_settings
@@ -79,7 +79,10 @@ def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
         card = replace(card, upstream=card.upstream or asked.upstream)
     prepare = partial(_prepared, settings, asked, card, metrics)
     starts_last = card.family == VLLM_FAMILY and not card.upstream
-    return Model(card.name, prepare, source=card.source, idle_s=asked.idle_s, starts_last=starts_last)
+    made = Model(card.name, prepare, source=card.source, idle_s=asked.idle_s, starts_last=starts_last)
+    if card.listed and card.family == VLLM_FAMILY:
+        made.capabilities = capabilities(str(asked.vllm.get("model", card.repository)))
+    return made
 
 
 def _check(settings: Settings, asked: ModelSettings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -407,3 +408,18 @@ async def test_auto_takes_the_narrowest_that_fits():
             await chosen(language="fi")
         await three.get("english").scheduler.stop()
         assert await chosen(language="en") == "every"
+
+
+@in_loop
+async def test_auto_loads_what_was_never_loaded_before_it_refuses():
+    async with started("spanish", need_mb=400, budget_bytes=900 * MIB) as two:
+        plain = two.get("spanish").scheduler.capabilities
+        two.model("spanish").capabilities = replace(plain, languages=("es",))
+        two._models["late"] = two._build({"name": "late"})
+        assert await heard(two, "auto", "hello") == "hello"
+        assert two.model("late").state == UNLOADED
+        async with two.use("auto", Options(language="en")) as transcriber:
+            assert transcriber.scheduler.name == "late"
+        with pytest.raises(UnsupportedParameter, match="language='fi'"):
+            async with two.use("auto", Options(language="fi")):
+                pass

@@ -258,4 +258,13 @@ def test_settings_without_a_meaning_are_refused(said: dict[str, Any], part: str)
 def test_flags_are_for_whoever_has_a_use_for_them() -> None:
     models = ["whisper-base", "voxtral-mini-3b", ELSEWHERE | {"name": "far"}]
     said = {"models": models, "memory_share": 0.5, "threads": 2, "replicas": 2}
-    assert build_fleet(Settings.of(said), Metrics()).names == ["whisper-base", "voxtral-mini-3b", "far"]
+    fleet = build_fleet(Settings.of(said), Metrics())
+    assert fleet.names == ["whisper-base", "voxtral-mini-3b", "far"]
+
+
+def test_what_is_known_of_a_voxtral_is_known_before_it_is_loaded() -> None:
+    fleet = build_fleet(Settings.of({"models": ["whisper-base", "voxtral-mini-4b-realtime"]}), Metrics())
+    base, realtime = fleet.models
+    assert base.capabilities is None
+    assert realtime.capabilities is not None
+    assert not realtime.capabilities.understanding

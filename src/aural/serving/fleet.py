@@ -12,7 +12,6 @@ from typing import Any
 from aural.engines.base import Capabilities
 from aural.errors import (
     AlreadyLoaded,
-    AuralError,
     Draining,
     ModelInUse,
     NoRoom,
@@ -140,13 +139,13 @@ class Fleet:
 
     def _chosen(self, options: Options, understanding: bool) -> Model:
         """The narrowest model that honours the options, of those that are well: a specialist of the language that was
-        named; without one, whoever tells most languages apart."""
+        named; without one, whoever tells most languages apart. Where none of them is known to, one that was never
+        loaded: then more will be known."""
         fit: list[tuple[tuple[bool, int], Model]] = []
-        refusals: list[AuralError] = []
+        refusals: list[UnsupportedParameter] = []
         for model in self.models:
             can = model.capabilities
             if can is None:
-                refusals.append(NotReady(model.name, model.state))
                 continue
             try:
                 can.check(options, model.name)
@@ -156,11 +155,12 @@ class Fleet:
                 refusals.append(refusal)
             else:
                 fit.append(((not self._is_well(model), _breadth(can, options)), model))
-        if not fit:
-            raise next((one for one in refusals if isinstance(one, UnsupportedParameter)), None) or (
-                refusals[0] if refusals else UnknownModel(AUTO, self.names)
-            )
-        return min(fit, key=lambda one: one[0])[1]
+        if fit:
+            return min(fit, key=lambda one: one[0])[1]
+        for model in self.models:
+            if model.capabilities is None:
+                return model
+        raise refusals[0] if refusals else UnknownModel(AUTO, self.names)
 
     async def load(self, name: str, table: Mapping[str, Any], *, evict: bool = True) -> Model:
         """Add a model, or load one that was let go, and return when it is ready. Without `evict` no other model is let

@@ -91,7 +91,7 @@ class Model:
         self.starts_last = starts_last
         self.tenure: Tenure | None = None
         self.capabilities: Capabilities | None = None
-        """What it could do when it was loaded last; None before."""
+        """What it could do when it was loaded last, or what is known before; None for nothing."""
         self.reserved_bytes = 0
         """Memory that is kept for it while it is being loaded."""
         self.leaving_bytes = 0
