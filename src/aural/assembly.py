@@ -39,6 +39,8 @@ MOST_CLIPS = {"cpu": 8, "cuda": 32}
 VLLM_FAMILY = "voxtral"
 MOST_PLACES = 32
 """Clips that a vLLM hears at once, unless told otherwise."""
+MULTI_MODEL_SHARE = 0.8
+"""Of the container's memory; the rest is for requests and this process."""
 OF_VLLM = ("upstream", "memory_share", "vllm")
 OF_WORKERS = ("compute_type", "threads", "batch_window_ms", "fitted_windows")
 VLLM_BYTES_PER_WEIGHT_BYTE = 2
@@ -60,8 +62,14 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
     names = [one.name for one in models]
     if len(set(names)) < len(names):
         raise SettingsError(f"expected models with different names, got {', '.join(names)}")
-    budget_bytes = int(settings.memory_gb * 2**30)
-    return Fleet(models, build=build, budget_bytes=budget_bytes, patience_s=settings.max_wait_s)
+    return Fleet(models, build=build, budget_bytes=_budget_bytes(settings), patience_s=settings.max_wait_s)
+
+
+def _budget_bytes(settings: Settings) -> int:
+    """Where SageMaker loads the models it has to be told when they do not fit, so there is a budget always."""
+    if settings.memory_gb or not settings.multi_model:
+        return int(settings.memory_gb * 2**30)
+    return int(this_machine().memory_bytes * MULTI_MODEL_SHARE)
 
 
 def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from aural.assembly import build_fleet
 from aural.engines.base import Capabilities, ModelSpec
 from aural.engines.fake import speak
 from aural.errors import (
@@ -32,6 +33,7 @@ from aural.serving.policy import Policy
 from aural.serving.scheduler import Limits, Scheduler
 from aural.serving.supervisor import State
 from aural.serving.transcriber import Transcriber
+from aural.settings import Settings
 from aural.types import Options, Pcm, Timestamps
 from tests.serving.loop import in_loop, until
 
@@ -368,6 +370,16 @@ async def test_what_fits_nowhere_is_refused():
         with pytest.raises(NoRoom, match="big takes 301 MiB of memory, and 300 MiB are left"):
             await two.load("big", {})
         await two.stop()
+
+
+@in_loop
+async def test_a_multi_model_endpoint_has_a_budget_without_being_told(tmp_path):
+    with (tmp_path / "model.bin").open("wb") as weights:
+        weights.truncate(2**42)
+    fleet = build_fleet(Settings.of({"multi_model": True}), Metrics())
+    with pytest.raises(NoRoom, match="big takes"):
+        await fleet.load("big", {"model": str(tmp_path)}, evict=False)
+    await fleet.stop()
 
 
 @in_loop

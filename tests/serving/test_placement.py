@@ -57,6 +57,7 @@ def test_a_gpu_that_is_not_there(replicas):
         ({"cpu.max": "max 100000", "memory.max": "max"}, 8, None),
         ({"cpu.max": "250000 100000", "memory.max": "1000000000"}, 2, GB),
         ({"cpu.max": "50000 100000"}, 1, None),
+        ({"memory/memory.limit_in_bytes": "1000000000"}, 8, GB),
         ({"cpu.max": "1600000 100000", "memory.max": str(10**18)}, 8, None),
     ],
 )

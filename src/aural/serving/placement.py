@@ -40,9 +40,8 @@ def this_machine() -> Machine:
     import ctranslate2
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine(
-        _cores(_cgroup("cpu.max")), _memory(_cgroup("memory.max"), memory), ctranslate2.get_cuda_device_count()
-    )
+    limit = _cgroup("memory.max") or _cgroup("memory/memory.limit_in_bytes")  # the second as older kernels have it
+    return Machine(_cores(_cgroup("cpu.max")), _memory(limit, memory), ctranslate2.get_cuda_device_count())
 
 
 def place(
