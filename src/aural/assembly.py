@@ -186,7 +186,7 @@ def vllm_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[Mo
     cards = [one.device_index for one in placements if one.device == "cuda"]
     if cards and is_realtime(source):
         table = {**REALTIME_ON_GPUS, **table}
-    places = asked.max_batch or int(table.get("max_num_seqs", MOST_PLACES))
+    places = asked.max_batch or _whole(table, "max_num_seqs", MOST_PLACES)
     spec = replace(spec, places=places, device="cuda" if cards else "cpu")
     groups = _groups(table, cards)
     spec = replace(spec, arguments=tuple(command_line(table)))
@@ -201,10 +201,18 @@ def _groups(table: dict[str, Any], cards: list[int]) -> list[list[int]]:
     """The cards of each vLLM; a tensor_parallel_size of `max` takes them all. Raises SettingsError."""
     if table.get("tensor_parallel_size") == "max":
         table["tensor_parallel_size"] = max(1, len(cards))
-    size = int(table.get("tensor_parallel_size", 1)) * int(table.get("pipeline_parallel_size", 1))
+    size = _whole(table, "tensor_parallel_size", 1) * _whole(table, "pipeline_parallel_size", 1)
     if cards and size > len(cards):
         raise SettingsError(f"expected {size} CUDA devices for the parallel sizes of vLLM, found {len(cards)}")
     return [cards[start : start + size] for start in range(0, len(cards) - size + 1, size)]
+
+
+def _whole(table: Mapping[str, Any], key: str, default: int) -> int:
+    """A number of a table of vLLM's; raises SettingsError."""
+    value = table.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(f"expected {key} of vLLM as a whole number above 0, got {value!r}")
+    return value
 
 
 def _vllm_bytes(specs: Sequence[ModelSpec]) -> int:

@@ -135,6 +135,7 @@ def test_who_asks_while_it_is_loaded_again_waits_too() -> None:
         ("x", {"model": "fake", "replicas": "many"}, 400, "replicas as int"),
         ("x", [], 400, "a JSON object"),
         ("x", {"model": "fake", "device": "cuda"}, 400, "found none"),
+        ("x", {"model": "voxtral-mini-3b", "vllm": {"max_num_seqs": "many"}}, 400, "got 'many'"),
         ("fake", {}, 409, "loaded already"),
     ],
 )

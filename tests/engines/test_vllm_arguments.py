@@ -187,6 +187,13 @@ def test_what_a_model_can_do_is_read_from_its_folder(tmp_path):
     assert (realtime.understanding, len(realtime.languages)) == (False, 13)
 
 
+@pytest.mark.parametrize("key", ["max_num_seqs", "tensor_parallel_size", "pipeline_parallel_size"])
+@pytest.mark.parametrize("value", ["many", 0, 1.5, True])
+def test_what_is_no_number_is_refused(key, value):
+    with pytest.raises(SettingsError, match=f"expected {key} of vLLM as a whole number above 0, got {value!r}"):
+        assembly.vllm_specs(ModelSettings(vllm={key: value}), find("voxtral-mini-3b"), None)
+
+
 @pytest.mark.parametrize(
     ("text", "language"),
     [
