@@ -6,10 +6,12 @@ import hashlib
 from pathlib import Path
 
 import boto3
+import huggingface_hub
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
+from aural import pull
 from aural.cli import main
 from aural.engines.catalog import SHA256
 from tests.test_cli import aural, complaint, said
@@ -36,6 +38,27 @@ def test_into_a_folder_that_can_be_served(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_pulled(arguments: list[str], part: str) -> None:
     assert part in complaint(aural("models", "pull", *arguments))
+
+
+def test_what_was_broken_off_is_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def snapshot(repository: str, allow_patterns: list[str]) -> str:
+        (tmp_path / "consolidated.safetensors").write_bytes(b"weights")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, name: str(tmp_path / name))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    for name in ("params.json", "tekken.json"):
+        (tmp_path / name).write_text("{}")
+    result = CliRunner().invoke(main, ["models", "pull", "voxtral-mini-3b"])
+    assert result.exit_code == 0, result.output
+    assert f"{hashlib.sha256(b'weights').hexdigest()}  consolidated.safetensors" in result.output
+
+
+def test_a_bucket_is_for_deploying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    monkeypatch.setattr(pull, "_uploaded", lambda files, to: to)
+    result = CliRunner().invoke(main, ["models", "pull", f"mine={tmp_path}", "--to", "s3://weights/mine/"])
+    assert 'deploy it with data = "s3://weights/mine/"' in result.output
 
 
 @pytest.mark.slow

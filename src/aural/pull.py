@@ -24,10 +24,12 @@ def pull(name: str, to: str) -> None:
     if card.sha256:
         verify(folder / "model.bin", card.sha256)
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    where = _placed(files, to) if to else folder
+    where = _placed(files, to) if to else str(folder)
     for path in files:
         print(f"{digest(path)}  {path.name}")
-    Console(stderr=True).print(f"{name} is in {where}; serve it with --model {card.name}={where}", soft_wrap=True)
+    is_bucket = where.startswith("s3://")
+    use = f'deploy it with data = "{where}"' if is_bucket else f"serve it with --model {card.name}={where}"
+    Console(stderr=True).print(f"{name} is in {where}; {use}", soft_wrap=True, markup=False)
 
 
 def _placed(files: list[Path], to: str) -> str:

@@ -18,6 +18,11 @@ HUB_FILES = {
     "voxtral": ["params.json", "consolidated*.safetensors", "tekken.json", "generation_config.json"],
     "parakeet": ["config.json", "vocab.txt", "*model.onnx", "*model.onnx.data", "*model.int8.onnx", "*model.fp16.onnx"],
 }
+NEEDED = {
+    "whisper": ("config.json", "model.bin", "vocabulary.*"),
+    "voxtral": ("params.json", "tekken.json", "consolidated*.safetensors"),
+}
+"""Without which a model is not there."""
 WEIGHTS = {"whisper": "model.bin", "parakeet": "vocab.txt", "voxtral": "params.json"}
 """The file by which a cached download is recognised."""
 
@@ -198,7 +203,14 @@ def _cached(card: Card) -> Path | None:
 
     found = try_to_load_from_cache(card.repository, WEIGHTS[card.family]) if card.repository else None
     folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder and (card.family != "parakeet" or is_export(folder)) else None
+    return folder if folder and _is_whole(card.family, folder) else None
+
+
+def _is_whole(family: str, folder: Path) -> bool:
+    """Whether a download has all that is needed; one that was broken off may not."""
+    if family == "parakeet":
+        return is_export(folder)
+    return all(any(folder.glob(pattern)) for pattern in NEEDED[family])
 
 
 def weights(folder: Path) -> list[Path]:
