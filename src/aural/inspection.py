@@ -25,7 +25,9 @@ LIBRARIES = ("ctranslate2", "faster-whisper", "onnxruntime", "av", "numpy", "tok
 
 def show_models() -> None:
     """A table of every model that a name alone can ask for."""
-    table = Table(title="Models", caption="Also: OWNER/REPOSITORY on the Hugging Face Hub, or a folder of weights.")
+    table = Table(
+        title="Models", caption="Also: [FAMILY:]OWNER/REPOSITORY on the Hugging Face Hub, or a folder of weights."
+    )
     table.add_column("name", no_wrap=True)
     for column in ("here", "hears", "does", "weights"):
         table.add_column(column, overflow="fold")

@@ -17,8 +17,8 @@ class ModelSettings:
     """How one model is served. What a model does not say, `Settings.defaults` says."""
 
     model: str = DEFAULT_MODEL
-    """A name of the catalog, OWNER/REPOSITORY, a folder, or the URL of a vLLM that runs; `NAME=` before it serves it
-    under another name."""
+    """A name of the catalog, [FAMILY:]OWNER/REPOSITORY, a folder, or the URL of a vLLM that runs; `NAME=` before it
+    serves it under another name."""
     device: str = "auto"
     compute_type: str = "auto"
     replicas: int = 0

@@ -294,6 +294,14 @@ def test_a_download_brings_one_compute_type(tmp_path, monkeypatch, compute_type,
     assert models == {f"{stem}{one}.onnx" for one in expected for stem in ("encoder-model", "decoder_joint-model")}
 
 
+@pytest.mark.parametrize(("source", "family"), [("someone/stt-onnx", "whisper"), ("parakeet:someone/x", "parakeet")])
+def test_a_repository_of_another_family_is_told(tmp_path, monkeypatch, source, family):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda repository, allow_patterns: str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(LoadFailed, match=rf"expected someone/\S+ to have .*say so: .*{family}:someone/"):
+        catalog.find(source).fetch()
+
+
 @pytest.mark.parametrize("compute_type", ["int8", "float16"])
 def test_other_number_types_hear_the_same(tmp_path, compute_type):
     for name in ("vocab.txt", "config.json"):
@@ -419,6 +427,12 @@ def test_names_and_folders(folders, tmp_path):
     assert (named.name, named.family, named.folder) == ("parakeet-tdt-0.6b-v2", "parakeet", folders["tdt"])
     assert catalog.find(str(folders["ctc"])).family == "parakeet"
     assert catalog.find("someone/parakeet-other-onnx").family == "parakeet"
+    assert catalog.find("istupakov/stt_ru_fastconformer_hybrid_large_pc_onnx").family == "parakeet"
+    other = catalog.find("speech=parakeet:someone/stt-onnx")
+    assert (other.name, other.family, other.repository) == ("speech", "parakeet", "someone/stt-onnx")
+    assert catalog.find("whisper:someone/parakeet-like").family == "whisper"
+    with pytest.raises(SettingsError, match="got 'wisper:someone/x'"):
+        catalog.find("wisper:someone/x")
     for name in ("vocab.txt", "decoder_joint-model.onnx"):
         (tmp_path / name).write_bytes((folders["tdt"] / name).read_bytes())
     with pytest.raises(SettingsError, match=r"vocab\.txt"):

