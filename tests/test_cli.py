@@ -193,9 +193,9 @@ def test_defaults(serve: Any) -> None:
 def test_a_flag_goes_before_the_environment_before_the_file(serve: Any, config: Path) -> None:
     environment = {"AURAL_PORT": "2222", "AURAL_BEAM_SIZE": "3"}
     settings = serve("--config", config, "--port", "3333", **environment)
-    assert (settings.port, settings.beam_size, settings.max_wait_s, settings.host) == (3333, 3, 3.5, "::1")
+    assert (settings.port, settings.beam_size, settings.defaults.max_wait_s, settings.host) == (3333, 3, 3.5, "::1")
     assert [one.model for one in settings.models] == ["whisper-tiny.en", "fake"]
-    assert settings.defaults == ModelSettings()
+    assert settings.defaults == ModelSettings(max_wait_s=3.5)
 
 
 def test_models_in_each_place(serve: Any, config: Path) -> None:

@@ -71,7 +71,7 @@ def build_service(settings: Settings, fleet: Fleet, metrics: Metrics) -> Service
         max_audio_s=settings.max_audio_s,
         beam_size=settings.beam_size,
         fetcher=Fetcher(settings.fetch_from, settings.max_body_bytes),
-        live=Live(fleet, metrics, max_streams=settings.max_streams),
+        live=Live(fleet, metrics),
         understanding=understanding,
         calls=Calls(understanding),
     )

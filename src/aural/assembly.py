@@ -53,16 +53,17 @@ def build_fleet(settings: Settings, metrics: Metrics) -> Fleet:
     def build(table: Mapping[str, Any]) -> Model:
         asked = settings.defaults.told(table)
         _check(settings, asked)
-        return model(settings, asked, metrics)
+        return model(asked, metrics)
 
     for asked in settings.models:
         _check(settings, asked)
     _check_flags(settings)
-    models = [model(settings, asked, metrics) for asked in settings.models]
+    models = [model(asked, metrics) for asked in settings.models]
     names = [one.name for one in models]
     if len(set(names)) < len(names):
         raise SettingsError(f"expected models with different names, got {', '.join(names)}")
-    return Fleet(models, build=build, budget_bytes=_budget_bytes(settings), patience_s=settings.max_wait_s)
+    patience_s = settings.defaults.max_wait_s
+    return Fleet(models, build=build, budget_bytes=_budget_bytes(settings), patience_s=patience_s)
 
 
 def _budget_bytes(settings: Settings) -> int:
@@ -80,12 +81,12 @@ def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:
     return Understanding(Insights(metrics), metrics, told, hooks, chat)
 
 
-def model(settings: Settings, asked: ModelSettings, metrics: Metrics) -> Model:
+def model(asked: ModelSettings, metrics: Metrics) -> Model:
     """One model; raises SettingsError for one that nobody knows."""
     card = find(asked.model)
     if card.family == VLLM_FAMILY:
         card = replace(card, upstream=card.upstream or asked.upstream)
-    prepare = partial(_prepared, settings, asked, card, metrics)
+    prepare = partial(_prepared, asked, card, metrics)
     starts_last = card.family == VLLM_FAMILY and not card.upstream
     made = Model(card.name, prepare, source=card.source, idle_s=asked.idle_s, starts_last=starts_last)
     if card.listed and card.family == VLLM_FAMILY:
@@ -127,10 +128,10 @@ def _useless(asked: ModelSettings) -> tuple[str, tuple[str, ...]]:
     return "a model that needs no vLLM", (*OF_VLLM, *(("fitted_windows",) if card.family == "parakeet" else ()))
 
 
-def _prepared(settings: Settings, asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:
+def _prepared(asked: ModelSettings, card: Card, metrics: Metrics) -> Prepared:
     """Weights that are not here are downloaded. Raises SettingsError, LoadFailed."""
     folder = fetched(asked, card)
-    limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+    limits = Limits(asked.max_wait_s, asked.max_queue_audio_s, asked.max_streams)
     if card.family == VLLM_FAMILY:
         foreign = vllm_specs(asked, card, folder)
         scheduler = Scheduler(foreign, Policy(max_batch=1), limits, metrics, kind=Vllm)

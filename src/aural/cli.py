@@ -68,9 +68,11 @@ SERVER_OPTIONS = [
     _option("--max-body-mb", type=float, help="Larger bodies get 413 before they are read."),
     _option("--max-audio-s", type=float, help="Longer audio gets 413."),
     _option("--max-wait-s", type=float, help="A request that would wait longer gets 503 with Retry-After."),
-    _option("--max-queue-audio-s", type=float, help="Seconds of audio that may wait per model."),
+    _option("--max-queue-audio-s", type=float, help="Seconds of audio that may wait for each model."),
     _option("--max-requests", type=int, help="Requests answered at once."),
-    _option("--max-streams", type=int, help="Live sessions at once per model; 0 measures what can be heard in time."),
+    _option(
+        "--max-streams", type=int, help="Live sessions at once for each model; 0 measures what can be heard in time."
+    ),
     _option("--body-timeout-s", type=float, help="A body that takes longer to arrive gets 408."),
     _option("--emf", help="Print metrics for CloudWatch to stdout every minute, under this endpoint's name."),
     _option("--drain-s", type=float, help="After SIGTERM, how long requests may still take."),

@@ -26,6 +26,9 @@ class ModelSettings:
     max_batch: int = 0
     batch_window_ms: float = 0.0
     fitted_windows: Switch = "auto"
+    max_wait_s: float = 60.0
+    max_queue_audio_s: float = 8 * 3600.0
+    max_streams: int = 0
     idle_s: float = 0.0
     """After so long without a request the model is let go, and loaded again when it is asked for; 0 keeps it."""
     upstream: str = ""
@@ -36,7 +39,10 @@ class ModelSettings:
     """Arguments of `vllm serve`, underscores for dashes."""
 
     def __post_init__(self) -> None:
-        for name in ("replicas", "threads", "max_batch", "batch_window_ms", "idle_s"):
+        for name in ("max_wait_s", "max_queue_audio_s"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"expected {name} above 0, got {getattr(self, name)}")
+        for name in ("replicas", "threads", "max_batch", "batch_window_ms", "max_streams", "idle_s"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.memory_share <= 1:
@@ -75,10 +81,7 @@ class Settings:
     multi_model: bool = False
     max_body_mb: float = 100.0
     max_audio_s: float = 4 * 3600.0
-    max_wait_s: float = 60.0
-    max_queue_audio_s: float = 8 * 3600.0
     max_requests: int = 512
-    max_streams: int = 0
     body_timeout_s: float = 60.0
     drain_s: float = 25.0
     fetch_from: tuple[str, ...] = ()
@@ -90,10 +93,10 @@ class Settings:
     log_format: Literal["json", "text"] = "json"
 
     def __post_init__(self) -> None:
-        for name in ("max_body_mb", "max_audio_s", "max_wait_s", "max_queue_audio_s", "body_timeout_s", "beam_size"):
+        for name in ("max_body_mb", "max_audio_s", "body_timeout_s", "beam_size"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"expected {name} above 0, got {getattr(self, name)}")
-        for name in ("drain_s", "memory_gb", "max_streams"):
+        for name in ("drain_s", "memory_gb"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"expected {name} of 0 or more, got {getattr(self, name)}")
         if not 0 <= self.port <= 65535:

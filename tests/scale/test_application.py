@@ -52,7 +52,7 @@ def test_the_file_is_read_as_the_server_reads_it(config: Path, monkeypatch: pyte
     monkeypatch.setenv("AURAL_API_KEY", "secret")
     settings = Arguments(config=str(config)).settings()
     assert [one.model for one in settings.models] == ["fake", "two=fake"]
-    assert (settings.max_wait_s, settings.api_key, settings.multi_model) == (7.0, "secret", False)
+    assert (settings.defaults.max_wait_s, settings.api_key, settings.multi_model) == (7.0, "secret", False)
     config.write_text("max_weight = 1")
     with pytest.raises(SettingsError, match="max_weight"):
         Arguments(config=str(config)).settings()

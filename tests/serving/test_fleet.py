@@ -23,11 +23,13 @@ from aural.errors import (
     ModelInUse,
     NoRoom,
     NotReady,
+    SettingsError,
     UnknownModel,
     UnsupportedParameter,
 )
 from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
+from aural.serving.live import Live
 from aural.serving.model import UNLOADED, Model, Prepared
 from aural.serving.policy import Policy
 from aural.serving.scheduler import Limits, Scheduler
@@ -136,6 +138,17 @@ async def test_cannot_be_started_again():
     with pytest.raises(Draining):
         await one.start()
     await one.stop()
+
+
+def test_each_model_has_limits_of_its_own():
+    own = {"name": "own", "model": "fake", "max_wait_s": 1.5, "max_queue_audio_s": 20, "max_streams": 3}
+    fleet = build_fleet(Settings.of({"models": ["fake", own], "max_wait_s": 7.0, "max_streams": 9}), Metrics())
+    limits = [model.prepare().transcriber.scheduler.limits for model in fleet.models]
+    assert limits == [Limits(7.0, 8 * 3600.0, 9), Limits(1.5, 20, 3)]
+    live = Live(fleet, Metrics())
+    assert [live.capacity(model.prepare().transcriber.scheduler) for model in fleet.models] == [9, 3]
+    with pytest.raises(SettingsError, match="expected max_wait_s above 0, got 0"):
+        Settings.of({"models": [own | {"max_wait_s": 0}]})
 
 
 # Loaded and let go

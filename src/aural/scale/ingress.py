@@ -42,7 +42,7 @@ class Ingress:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_DECODERS))
         metrics = Metrics()
         models = [_model(settings, asked, handles, metrics) for asked in settings.models]
-        fleet = Fleet(models, build=_refuse, patience_s=settings.max_wait_s)
+        fleet = Fleet(models, build=_refuse, patience_s=settings.defaults.max_wait_s)
         self._settings = settings
         self._service = build_service(settings, fleet, metrics)
         self._starting = start(settings, self._service)
@@ -104,8 +104,8 @@ def _model(settings: Settings, asked: ModelSettings, handles: Mapping[str, Handl
     """A model of the cluster; one without a deployment runs elsewhere already, and is asked from here."""
     name = find(asked.model).name
     if name not in handles:
-        return assembly.model(settings, asked, metrics)
-    limits = Limits(settings.max_wait_s, settings.max_queue_audio_s)
+        return assembly.model(asked, metrics)
+    limits = Limits(asked.max_wait_s, asked.max_queue_audio_s, asked.max_streams)
 
     def prepare() -> Prepared:
         return Prepared(Transcriber(RemoteDoor(name, RayRemote(handles[name]), limits, metrics), metrics))

@@ -31,7 +31,7 @@ class ModelReplica:
         logs.configure(settings.log_level, settings.log_format)
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         self._metrics = Metrics()
-        self._model = assembly.model(settings, on_this(asked, resources), self._metrics)
+        self._model = assembly.model(on_this(asked, resources), self._metrics)
         await self._model.begin(await asyncio.to_thread(self._model.prepare))
         assert self._model.tenure is not None
         door = self._model.tenure.transcriber.scheduler

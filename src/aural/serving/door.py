@@ -27,6 +27,8 @@ class Limits:
     """A clip that would wait longer is refused."""
     max_queue_audio_s: float
     """Audio of all requests that may be in memory at once, waiting or being heard."""
+    max_streams: int = 0
+    """Live sessions at once; 0 is as many as its measured speed can hear in time."""
 
 
 class Door(ABC):

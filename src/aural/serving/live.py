@@ -270,11 +270,9 @@ class _Place:
 class Live:
     """Opens sessions as long as they can be heard in time. One per server."""
 
-    def __init__(self, fleet: Fleet, metrics: Metrics, *, max_streams: int = 0) -> None:
-        """`max_streams` 0 lets measured speed decide."""
+    def __init__(self, fleet: Fleet, metrics: Metrics) -> None:
         self.fleet = fleet
         self._metrics = metrics
-        self._most = max_streams
         self._streams: dict[Stream, _Place] = {}
         self._thread = ThreadPoolExecutor(1, "ear")
         self._listening: asyncio.Task[None] | None = None
@@ -324,7 +322,7 @@ class Live:
 
     def capacity(self, scheduler: Door) -> int:
         """How many sessions that all speak a model can hear in time."""
-        return self._most or max(1, int(scheduler.rtfx / HEARINGS))
+        return scheduler.limits.max_streams or max(1, int(scheduler.rtfx / HEARINGS))
 
     def step_s(self, scheduler: Door) -> float:
         """How much new speech is worth another hypothesis, so that all who speak now get their share."""
