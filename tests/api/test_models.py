@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from aural.api import models
+from aural.engines.base import ModelSpec
 from tests.api.wire import Reply, converse, exchange, form, request, speech
 from tests.conftest import Server, serving, wait_until
 
@@ -48,10 +50,16 @@ def test_what_a_model_says_of_itself(managed: Server) -> None:
     assert model["memory_mb"] > 10
     can = model["capabilities"]
     assert can["languages"] == ["en"]
-    assert can["longest_audio_s"] == 4 * 3600
+    assert (can["longest_audio_s"], can["longest_clip_s"]) == (4 * 3600, 30)
     no = ("words", "prompt", "hotwords", "translate", "understanding")
     assert {name: can[name] for name in (*no, "streaming")} == {**dict.fromkeys(no, False), "streaming": True}
     assert json.loads(managed.get("/v1/models/fake")[1]) == model
+
+
+def test_a_model_on_several_cards_names_them_all() -> None:
+    wide = ModelSpec("a", "voxtral", None, device="cuda", device_index=2, cards=(2, 3))
+    alone = ModelSpec("b", "whisper", None, device="cuda", device_index=1)
+    assert [models._devices(spec) for spec in (wide, alone)] == [["cuda:2", "cuda:3"], ["cuda:1"]]
 
 
 def test_loaded_used_and_unloaded(managed: Server) -> None:

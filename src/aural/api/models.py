@@ -16,10 +16,10 @@ from starlette.routing import Route
 from aural.api.body import read_body
 from aural.api.sagemaker import invocations
 from aural.api.service import Service, service_of
-from aural.engines.base import Capabilities
+from aural.engines.base import Capabilities, ModelSpec
 from aural.errors import BadRequest, SettingsError
 from aural.serving.model import Model
-from aural.types import Timestamps
+from aural.types import Timestamps, seconds
 
 PAGE = 100
 """Models on a page of SageMaker's list."""
@@ -116,7 +116,7 @@ def _model(service: Service, model: Model) -> dict[str, Any]:
     """OpenAI's model object, with what the model can do and how it is."""
     model.measure()
     replicas = model.tenure.transcriber.scheduler.replicas if model.tenure else []
-    devices = {_device(one.spec.device, one.spec.device_index) for one in replicas}
+    devices = {device for one in replicas for device in _devices(one.spec)}
     return {
         "id": model.name,
         "object": "model",
@@ -130,8 +130,10 @@ def _model(service: Service, model: Model) -> dict[str, Any]:
     }
 
 
-def _device(kind: str, index: int) -> str:
-    return kind if kind == "cpu" else f"{kind}:{index}"
+def _devices(spec: ModelSpec) -> list[str]:
+    if spec.device == "cpu":
+        return ["cpu"]
+    return [f"{spec.device}:{index}" for index in spec.cards or (spec.device_index,)]
 
 
 def _capabilities(service: Service, can: Capabilities) -> dict[str, Any]:
@@ -146,9 +148,10 @@ def _capabilities(service: Service, can: Capabilities) -> dict[str, Any]:
         "temperature": can.temperature,
         "beam_search": can.beam_search,
         "translate": "translate" in can.tasks,
-        "streaming": True,
+        "streaming": True,  # live sessions hear with any model
         "understanding": can.understanding,
         "longest_audio_s": service.max_audio_s,
+        "longest_clip_s": seconds(can.longest_clip),
     }
 
 
