@@ -85,6 +85,35 @@ def test_no_graph(tmp_path, content):
         Graph(tmp_path / "model.onnx").border("frame")
 
 
+def test_a_file_that_cannot_be_cut_runs_whole(tmp_path, caplog):
+    for path in DIGITS.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    name = "decoder_joint-model.onnx"
+    model = onnx.load(tmp_path / name)
+    border = Graph(tmp_path / name).border("encoder_outputs")
+    for node in model.graph.node:
+        node.output[:] = ["before" if one == "outputs" else one for one in node.output]
+    model.graph.initializer.append(helper.make_tensor("none", FLOAT, [], [0.0]))
+    model.graph.node.extend(  # a second way from the tokens to the scores, which changes nothing
+        [
+            helper.make_node("ReduceMax", [border], ["most"], keepdims=0),
+            helper.make_node("Mul", ["most", "none"], ["naught"]),
+            helper.make_node("Add", ["before", "naught"], ["outputs"]),
+        ]
+    )
+    onnx.save(model, tmp_path / name)
+    ours, other = (
+        base.load(ModelSpec("nemo", "parakeet", folder, compute_type="auto")) for folder in (tmp_path, DIGITS)
+    )
+    assert [record.message for record in caplog.records] == ["decoder runs whole"]
+    sentences = ears("parakeet-digits").sentences
+    for clips in (sentences, sentences[:1]):
+        for whole, apart in zip(ours._hear(clips), other._hear(clips), strict=True):
+            assert whole.tokens.tolist() == apart.tokens.tolist() != []
+            assert whole.starts.tolist() == apart.starts.tolist()
+            np.testing.assert_allclose(whole.logprobs, apart.logprobs, atol=1e-5)
+
+
 def test_weights_in_a_file_of_their_own(tmp_path):
     for path in DIGITS.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

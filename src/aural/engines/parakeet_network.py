@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ from aural.engines.parakeet_files import TENSORRT, Config
 from aural.engines.parakeet_graph import Graph
 from aural.engines.weights import cache_folder
 from aural.errors import LoadFailed
+
+log = logging.getLogger("aural.parakeet")
 
 _NUMPY_TYPES: Final = {
     **{"tensor(float)": np.float32, "tensor(float16)": np.float16},
@@ -53,17 +56,12 @@ class CtcModel:
 
 
 class TransducerModel:
-    """An encoder, and a prediction and joint network, which come in one file and run apart."""
+    """An encoder, and a prediction and joint network, which come in one file and run apart where they can."""
 
     def __init__(self, spec: ModelSpec, files: dict[str, Path], config: Config, vocabulary: int, blank: int) -> None:
         self._encoder = _Session(spec, files["encoder"], config.bands)
-        graph = Graph(files["decoder_joint"])
-        self._border = graph.border("encoder_outputs")
-        folder = files["decoder_joint"].parent
-        self._prediction = _Session(spec, folder, part=graph.part([self._border, *_STATES_AFTER]))
-        border = {self._border: self._prediction.output_type(self._border)}
-        self._joint = _Session(spec, folder, part=graph.part(["outputs"], border))
-        self.network = Network(self._predict, self._join, self._start, vocabulary, blank, config.max_tokens_per_frame)
+        pair = _pair(spec, files["decoder_joint"])
+        self.network = Network(pair.predict, pair.join, pair.start, vocabulary, blank, config.max_tokens_per_frame)
 
     def encode(self, features: Floats, lengths: Ints) -> tuple[Floats, Ints]:
         outputs, counts = self._encoder.run(
@@ -74,20 +72,81 @@ class TransducerModel:
     def decode(self, encoded: Floats, lengths: Ints) -> list[Hypothesis]:
         return decode_transducer(self.network, encoded, lengths)
 
-    def _start(self, count: int) -> State:
-        first, second = (self._prediction.shape(name) for name in _STATES_BEFORE)
-        return (np.zeros((first[0], count, first[2]), np.float32), np.zeros((second[0], count, second[2]), np.float32))
 
-    def _predict(self, tokens: Ints, state: State) -> tuple[Floats, State]:
-        inputs = {"targets": tokens[:, None], "target_length": np.ones(len(tokens), np.int32)}
-        inputs |= dict(zip(_STATES_BEFORE, state, strict=True))
-        predicted, first, second = self._prediction.run([self._border, *_STATES_AFTER], inputs)
+def _pair(spec: ModelSpec, path: Path) -> _Apart | _Whole:
+    """The networks of a file that has both; raises LoadFailed."""
+    graph = Graph(path)
+    try:
+        border = graph.border("encoder_outputs")
+    except LoadFailed as error:
+        log.warning("decoder runs whole", extra={"model": spec.name, "why": str(error)})
+        return _Whole(spec, path)
+    return _Apart(spec, path.parent, graph, border)
+
+
+class _Apart:
+    """The prediction network and the joint network, each for itself."""
+
+    def __init__(self, spec: ModelSpec, folder: Path, graph: Graph, border: str) -> None:
+        self._border = border
+        self._prediction = _Session(spec, folder, part=graph.part([border, *_STATES_AFTER]))
+        kind = self._prediction.output_type(border)
+        self._joint = _Session(spec, folder, part=graph.part(["outputs"], {border: kind}))
+
+    def start(self, count: int) -> State:
+        return _nothing_heard(self._prediction, count)
+
+    def predict(self, tokens: Ints, state: State) -> tuple[Floats, State]:
+        predicted, first, second = self._prediction.run([self._border, *_STATES_AFTER], _told(tokens, state))
         return predicted, (first, second)
 
-    def _join(self, frames: Floats, predicted: Floats) -> Floats:
+    def join(self, frames: Floats, predicted: Floats) -> Floats:
         [logits] = self._joint.run(["outputs"], {"encoder_outputs": frames[:, :, None], self._border: predicted})
         scores: Floats = logits[:, 0, 0]
         return scores
+
+
+class _Whole:
+    """Both networks at once, for a file that cannot be cut in two: what is to be joined with frames is then what the
+    prediction network would be told, and it computes anew with each of them."""
+
+    def __init__(self, spec: ModelSpec, path: Path) -> None:
+        self._both = _Session(spec, path.parent, part=path.read_bytes())
+        self._dim = int(self._both.shape("encoder_outputs")[1])
+
+    def start(self, count: int) -> State:
+        return _nothing_heard(self._both, count)
+
+    def predict(self, tokens: Ints, state: State) -> tuple[Floats, State]:
+        silence = np.zeros((len(tokens), self._dim, 1), np.float32)
+        first, second = self._both.run([*_STATES_AFTER], {"encoder_outputs": silence} | _told(tokens, state))
+        rows = [one.transpose(1, 0, 2).reshape(len(tokens), -1) for one in state]
+        return np.concatenate([tokens[:, None].astype(np.float32), *rows], axis=1), (first, second)
+
+    def join(self, frames: Floats, predicted: Floats) -> Floats:
+        first, second = (self._both.shape(name) for name in _STATES_BEFORE)
+        tokens, *rows = np.split(predicted, [1, 1 + first[0] * first[2]], axis=1)
+        state = _unfolded(rows[0], first), _unfolded(rows[1], second)
+        inputs = {"encoder_outputs": frames[:, :, None]} | _told(tokens[:, 0].astype(np.int64), state)
+        [logits] = self._both.run(["outputs"], inputs)
+        scores: Floats = logits[:, 0, 0]
+        return scores
+
+
+def _unfolded(rows: Floats, shape: list[Any]) -> Floats:
+    """A row for each utterance → a state of the LSTM."""
+    return rows.reshape(len(rows), shape[0], shape[2]).transpose(1, 0, 2)
+
+
+def _nothing_heard(session: _Session, count: int) -> State:
+    first, second = (session.shape(name) for name in _STATES_BEFORE)
+    return (np.zeros((first[0], count, first[2]), np.float32), np.zeros((second[0], count, second[2]), np.float32))
+
+
+def _told(tokens: Ints, state: State) -> dict[str, Any]:
+    """Inputs of the prediction network."""
+    inputs: dict[str, Any] = {"targets": tokens[:, None], "target_length": np.ones(len(tokens), np.int32)}
+    return inputs | dict(zip(_STATES_BEFORE, state, strict=True))
 
 
 class _Session:
