@@ -194,8 +194,17 @@ def vllm_specs(asked: ModelSettings, card: Card, folder: Path | None) -> list[Mo
     count = asked.replicas or max(1, len(groups))
     if not groups:
         return [spec] * count
+    _check_share(table, -(-count // len(groups)))
     shared = (groups[index % len(groups)] for index in range(count))
     return [replace(spec, cards=tuple(group), device_index=group[0]) for group in shared]
+
+
+def _check_share(table: Mapping[str, Any], vllms: int) -> None:
+    """Raises SettingsError when so many vLLMs on a card would take more of it than there is."""
+    share = table.get("gpu_memory_utilization")
+    fits = isinstance(share, int | float) and share * vllms <= 1
+    if vllms > 1 and not fits and "kv_cache_memory_bytes" not in table:
+        raise SettingsError(f"expected memory_share up to {1 / vllms:.2g} for {vllms} vLLMs on a card, got {share}")
 
 
 def _groups(table: dict[str, Any], cards: list[int]) -> list[list[int]]:

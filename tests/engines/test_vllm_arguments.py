@@ -150,10 +150,15 @@ def test_the_files_that_the_documents_show_are_settings(page):
 )
 def test_cards(monkeypatch, device, size, replicas, cards):
     monkeypatch.setattr(assembly, "this_machine", lambda: Machine(8, 2**36, 4))
-    asked = ModelSettings(device=device, replicas=replicas, vllm={"tensor_parallel_size": size})
+    share = 0.5 if replicas else 0.0
+    asked = ModelSettings(device=device, replicas=replicas, memory_share=share, vllm={"tensor_parallel_size": size})
     specs = assembly.vllm_specs(asked, find("voxtral-small-24b"), None)
     assert [spec.cards for spec in specs] == cards
     assert {spec.source for spec in specs} == {"mistralai/Voxtral-Small-24B-2507"}
+    if replicas:
+        for greedy, said in ((0.0, "None"), (0.6, r"0\.6")):
+            with pytest.raises(SettingsError, match=f"memory_share up to 0.5 for 2 vLLMs on a card, got {said}"):
+                assembly.vllm_specs(replace(asked, memory_share=greedy), find("voxtral-small-24b"), None)
     wide = replace(asked, device="cuda", vllm={"tensor_parallel_size": 8})
     with pytest.raises(SettingsError, match="expected 8 CUDA devices"):
         assembly.vllm_specs(wide, find("voxtral-small-24b"), None)
