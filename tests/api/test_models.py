@@ -75,6 +75,11 @@ def test_loaded_used_and_unloaded(managed: Server) -> None:
     assert ask(managed, "DELETE", "/v1/models/second")[0] == 404
     assert heard(managed, "second") == (404, "model_not_found")
     assert heard(managed, "auto") == (200, "hello")
+    lines = managed.get("/metrics")[1].decode().splitlines()
+    told = {line.partition("{")[0] for line in lines if 'model="second"' in line}
+    assert "aural_audio_seconds_total" in told
+    assert not told & {"aural_queue_clips", "aural_queue_audio_seconds", "aural_rtfx", "aural_busy_share"}
+    assert "aural_replicas" not in told
 
 
 def test_one_model_is_asked_in_every_form(managed: Server) -> None:

@@ -61,11 +61,11 @@ class Scheduler(Door):
         self._restarts_noted = 0
         self._busy = BusyShare()
         self._settled = asyncio.Event()
-        self._show()
 
     async def start(self) -> None:
         """Start the replicas and return when one is ready; raises LoadFailed when none can be, Draining when they were
         stopped before."""
+        self._show()
         for replica in self.replicas:
             replica.start()
         await self._settled.wait()
@@ -80,6 +80,7 @@ class Scheduler(Door):
         await asyncio.gather(*(replica.stop() for replica in self.replicas))
         await asyncio.gather(*self._running, return_exceptions=True)
         self._refuse(Draining())
+        self._hide()
 
     @property
     def state(self) -> State:
@@ -239,6 +240,14 @@ class Scheduler(Door):
         gauges.busy_share.labels(self.name).set_function(lambda: self.busy_share)
         for state in State:
             gauges.replicas.labels(self.name, state.value).set_function(partial(self._count, state))
+
+    def _hide(self) -> None:
+        """A model that is not in memory has no gauges."""
+        gauges = self._metrics
+        for gauge in (gauges.queue_depth, gauges.queue_audio_s, gauges.rtfx, gauges.busy_share):
+            gauge.remove(self.name)
+        for state in State:
+            gauges.replicas.remove(self.name, state.value)
 
     def _count(self, state: State) -> int:
         return sum(replica.state is state for replica in self.replicas)
