@@ -117,7 +117,7 @@ def test_times(ear):
 
 
 @pytest.mark.parametrize("sound", SOUNDS)
-@pytest.mark.parametrize("name", ["whisper-tiny.en", pytest.param(LARGER, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["parakeet-digits", "whisper-tiny.en", pytest.param(LARGER, marks=pytest.mark.slow)])
 def test_what_nobody_said_is_not_believed(name, sound):
     """It is suppressed with a reason, or so doubtful that voice activity detection decides."""
     samples = SOUNDS[sound]()
