@@ -198,10 +198,14 @@ class Fleet:
         """Take a model out of service: what it was asked is answered, then its processes end. Raises UnknownModel, and
         ModelInUse when that takes longer than a request waits; then it stays."""
         model = self._models.get(name)
-        if model and model.loading:
-            await asyncio.gather(asyncio.shield(model.loading), return_exceptions=True)
-        if model and model.tenure and not await model.tenure.is_freed(self._patience_s):
-            raise ModelInUse(name, self._patience_s)
+        while model and (model.loading or model.tenure):
+            tenure = model.tenure
+            if model.loading:
+                await asyncio.gather(asyncio.shield(model.loading), return_exceptions=True)
+            elif tenure and not await tenure.is_freed(self._patience_s):
+                raise ModelInUse(name, self._patience_s)
+            elif model.tenure is tenure:  # else it was let go meanwhile, and perhaps asked for again
+                break
         if model is None or self._models.get(name) is not model:
             raise UnknownModel(name, self.names)
         self._leaving.append(self._models.pop(name))
