@@ -18,7 +18,7 @@ from moto.applicationautoscaling.models import ScalableDimensionValueSet
 from moto.sagemaker.models import FakeEndpointConfig, sagemaker_backends
 
 from aural.deploy.cloud import Cloud
-from aural.deploy.settle import Patience
+from aural.deploy.patience import Patience
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"

@@ -16,7 +16,7 @@ import uvicorn
 from botocore.config import Config
 
 from aural.deploy.cloud import Cloud
-from aural.deploy.settle import Patience
+from aural.deploy.patience import Patience
 from aural.deploy.spec import Deployment, Instance, Model
 from aural.deploy.standin.app import create_app
 from aural.deploy.standin.container import free_port

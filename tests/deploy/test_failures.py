@@ -13,7 +13,7 @@ from botocore.stub import Stubber
 from aural.deploy import operate, preflight
 from aural.deploy.apply import carry_out
 from aural.deploy.plan import Verdict, make_plan
-from aural.deploy.spec import Deployment
+from aural.deploy.spec import Deployment, Scaling
 from aural.errors import DeployError
 from tests.deploy.aws import REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
@@ -150,11 +150,75 @@ def test_an_update_that_rolls_back_says_so_and_takes_its_generation_away(aws: Aw
     reason = "Canary failed: alarm parakeet-tdt-errors went off"
     plan = make_plan(changed(deployment), aws)
     back = {"EndpointStatus": "InService", "EndpointConfigName": old, "FailureReason": reason}
-    aws.script("DescribeEndpoint", {}, {"EndpointStatus": "Updating"}, {"EndpointStatus": "RollingBack"}, back)
+    aws.script("DescribeEndpoint", {}, {"EndpointStatus": "Updating"}, {"EndpointStatus": "RollingBack"}, back, back)
     with pytest.raises(DeployError, match="rolled back") as caught:
         carry_out(aws, plan, quiet, clock.patience())
     assert reason in str(caught.value)
     assert set(remains(aws)) == before
+
+
+def later(deployment: Deployment) -> Deployment:
+    """Another generation, and what comes after it."""
+    return replace(changed(deployment), scaling=Scaling(max=7, target=3.0))
+
+
+def models_in_use(aws: Aws) -> set[str]:
+    return {one["Specification"]["ModelName"] for one in aws.components.values()}
+
+
+@pytest.mark.parametrize("name", ARTICLE)
+@pytest.mark.parametrize("operation", ["RegisterScalableTarget", "PutScalingPolicy"])
+def test_an_endpoint_that_was_changed_keeps_what_it_rests_on(aws: Aws, clock: Clock, name: str, operation: str) -> None:
+    deployment = example(name)
+    apply(aws, clock, deployment)
+    aws.fail(operation, "AccessDeniedException")
+    message = failure(aws, clock, later(deployment))
+    assert "what it may use stays" in message
+    status = operate.status(aws, deployment)
+    assert status.previous
+    assert {status.config, status.previous} < set(remains(aws))
+    described = aws.ask("sagemaker", "describe_endpoint_config", EndpointConfigName=status.config)
+    assert described["ProductionVariants"][0]["ModelName"] in remains(aws)
+    apply(aws, clock, later(deployment))
+    assert operate.status(aws, deployment).config == status.config
+
+
+def test_a_component_that_was_changed_keeps_its_model(aws: Aws, clock: Clock) -> None:
+    deployment = several()
+    apply(aws, clock, deployment)
+    plan = make_plan(changed(deployment), aws)
+    well, moved = {"InferenceComponentStatus": "InService"}, plan.actions
+    ill = {"InferenceComponentStatus": "Failed", "FailureReason": "no room"}
+    aws.script("DescribeInferenceComponent", well, well, well, ill)
+    with pytest.raises(DeployError, match="no room"):
+        carry_out(aws, plan, quiet, clock.patience())
+    fresh = {one.resource.name for one in moved if one.resource.kind == "model"}
+    assert models_in_use(aws) & fresh
+    assert models_in_use(aws) < set(remains(aws))
+
+
+def test_nothing_is_taken_from_an_endpoint_that_still_moves(aws: Aws, clock: Clock) -> None:
+    deployment = example("parakeet-byoc")
+    apply(aws, clock, deployment)
+    plan = make_plan(changed(deployment), aws)
+    aws.script("DescribeEndpoint", {}, *[{"EndpointStatus": "Updating"}] * 100)
+    with pytest.raises(DeployError, match="still Updating"):
+        carry_out(aws, plan, quiet, clock.patience(limit_s=600))
+    aws.scripts.clear()
+    assert {one.resource.name for one in plan.actions if one.resource.kind == "endpoint config"} < set(remains(aws))
+
+
+def test_a_component_that_goes_back_has_failed(aws: Aws, clock: Clock) -> None:
+    deployment = several()
+    apply(aws, clock, deployment)
+    old, before = dict(aws.components["speech-whisper"]), set(remains(aws))
+    plan = make_plan(changed(deployment), aws)
+    aws.script("DescribeInferenceComponent", {}, old | {"FailureReason": "alarm"}, old)
+    with pytest.raises(DeployError, match=r"rolled back.*alarm"):
+        carry_out(aws, plan, quiet, clock.patience())
+    aws.components["speech-whisper"] = old
+    assert models_in_use(aws) <= set(remains(aws))
+    assert set(remains(aws)) >= before
 
 
 def test_what_cannot_be_taken_away_is_named(aws: Aws, clock: Clock) -> None:

@@ -17,10 +17,11 @@ from aural.bench import prices
 from aural.cli import main
 from aural.deploy import access, instances, shapes, template
 from aural.deploy.endpoint import Place
+from aural.deploy.patience import limit_s
 from aural.deploy.plan import make_plan, render
 from aural.deploy.resources import Call, differences
 from aural.deploy.scaling import propose_target
-from aural.deploy.spec import Alarms, Deployment, Instance, Network, Scaling, load, parse
+from aural.deploy.spec import Alarms, Deployment, Instance, Network, Release, Scaling, load, parse
 from aural.errors import SettingsError
 from tests.deploy.conftest import ARTICLE, ROOT, example
 from tests.deploy.test_lifecycle import several
@@ -205,6 +206,27 @@ def test_updates_keep_the_instances_that_autoscaling_made() -> None:
         "voxtral-mini-latency",
         "voxtral-mini-errors",
     ]
+
+
+@pytest.mark.parametrize(
+    ("release", "least_s"),
+    [(Release(), 3600 + 300), (Release(strategy="linear", percent=5), 3600 + 20 * 300)],
+)
+def test_an_update_may_take_as_long_as_all_its_parts(release: Release, least_s: int) -> None:
+    deployment = replace(example("voxtral-byoc"), release=release)
+    plan = make_plan(deployment, None)
+    assert plan.problems == ()
+    update = next(one.resource.update for one in plan.actions if one.resource.kind == "endpoint")
+    assert update is not None
+    allowed = update.request["DeploymentConfig"]["BlueGreenUpdatePolicy"]["MaximumExecutionTimeoutInSeconds"]
+    assert least_s < allowed < limit_s(deployment)
+
+
+def test_a_release_whose_waits_are_longer_than_sagemaker_allows() -> None:
+    slow = Release(strategy="linear", percent=5, wait_s=3600)
+    problems = make_plan(replace(example("voxtral-byoc"), release=slow), None).problems
+    assert "MaximumExecutionTimeoutInSeconds: expected at most 28800" in problems[0]
+    assert make_plan(several(scaling=Scaling(max=40)), None).problems == (), "copies are counted as if none overlapped"
 
 
 def test_components_leave_room_for_all_copies() -> None:

@@ -203,6 +203,17 @@ def test_components_of_one_endpoint(local: Local) -> None:
     assert "several" not in local.fleets.endpoints
 
 
+def test_a_component_whose_new_copies_do_not_come_up_stays_as_it_was(local: Local) -> None:
+    one = Model(name="one", image="cpu", environment={"WHO": "one"})
+    deployment = puppet(name="back", models=(one,), components=True)
+    apply(local, deployment)
+    bad = replace(deployment, models=(replace(one, environment={"PUPPET": "stillborn"}),))
+    with pytest.raises(DeployError, match=r"rolled back(.|\n)*out of memory"):
+        apply(local, bad)
+    assert verdicts(make_plan(deployment, local.cloud)) <= {Verdict.KEEP, Verdict.SKIP}
+    operate.destroy(local.cloud, deployment, quiet, HURRY)
+
+
 def test_asynchronous_calls_by_s3_and_by_body(local: Local) -> None:
     deployment = puppet(name="later", asynchronous=Asynchronous(output="s3://results/out"))
     apply(local, deployment)

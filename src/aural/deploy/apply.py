@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aural.deploy.cloud import Cloud, Missing, Uncertain
+from aural.deploy.patience import Patience
 from aural.deploy.plan import Action, Plan, Verdict, look
-from aural.deploy.resources import Call, Resource
-from aural.deploy.settle import Patience, settle, wait_gone
+from aural.deploy.resources import Call, Resource, changes
+from aural.deploy.settle import STATUS, is_settled, settle, wait_gone
 from aural.deploy.tidy import tidy
 from aural.deploy.upload import send
 from aural.errors import DeployError
@@ -21,17 +22,21 @@ ROLE_NOT_YET = re.compile(r"assume|role.*(invalid|not|cannot)|not authorized to 
 ROLE_LIMIT_S = 120.0
 ALREADY = re.compile(r"already exist", re.IGNORECASE)
 
+FOUNDATION = frozenset({"role", "role policy", "model", "endpoint config"})
+"""What an endpoint or component rests on, and what costs nothing."""
+
 Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class Work:
-    """One run: what it has made so far, and what the calls answered."""
+    """One run: what it has made so far, which that stood it has changed, and what the calls answered."""
 
     cloud: Cloud
     say: Say
     patience: Patience
     made: list[Resource] = field(default_factory=list)
+    changed: list[Resource] = field(default_factory=list)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def do(self, action: Action) -> None:
@@ -50,10 +55,11 @@ class Work:
             case Verdict.CHANGE:
                 settle(self.cloud, resource, self.patience, self.say, wanted=False)
                 assert resource.update is not None
+                self.changed.append(resource)
                 self.answers[resource.key] = self.cloud.call(self._resolved(resource.update))
             case _:
                 self.answers[resource.key] = action.there or {}
-        settle(self.cloud, resource, self.patience, self.say)
+        settle(self.cloud, resource, self.patience, self.say, wanted=action.verdict is not Verdict.CREATE)
 
     def _create(self, resource: Resource) -> None:
         call = self._resolved(resource.create)
@@ -93,9 +99,17 @@ class Work:
         match = PLACEHOLDER.fullmatch(value) if isinstance(value, str) else None
         return self.answers[match[1]][match[2]] if match else value
 
-    def undo(self) -> list[str]:
-        """Take away what this run made, last first; a line for each that would not go."""
-        return remove_all(self.cloud, list(reversed(self.made)), self.patience, self.say)
+    def kept(self) -> list[Resource]:
+        """What this run made and an endpoint or component that it changed now rests on."""
+        try:
+            serving = [(one, look(self.cloud, one)) for one in self.changed if one.kind in STATUS]
+        except DeployError:
+            return self.made
+        if not all(is_settled(*pair) for pair in serving):
+            return self.made
+        if any(there and not changes(one, there) for one, there in serving):
+            return [one for one in self.made if one.kind in FOUNDATION]
+        return []
 
 
 def carry_out(cloud: Cloud, plan: Plan, say: Say, patience: Patience | None = None) -> None:
@@ -111,15 +125,20 @@ def carry_out(cloud: Cloud, plan: Plan, say: Say, patience: Patience | None = No
             work.do(action)
     except DeployError as error:
         say(f"failed: {error}")
-        left = work.undo()
-        raise DeployError(_epitaph(error, work.made, left)) from error
+        kept = work.kept()
+        doomed = [one for one in reversed(work.made) if one not in kept]
+        left = remove_all(cloud, doomed, work.patience, say)
+        raise DeployError("\n".join([str(error), *_epitaph(kept, doomed, left)])) from error
     tidy(cloud, plan, say, work.patience)
 
 
-def _epitaph(error: DeployError, made: list[Resource], left: list[str]) -> str:
+def _epitaph(kept: list[Resource], gone: list[Resource], left: list[str]) -> list[str]:
     if left:
-        return f"{error}\nThese could not be taken away again; delete them by hand:\n" + "\n".join(left)
-    return f"{error}\n" + ("What this run had made is gone again." if made else "Nothing had been made.")
+        return ["These could not be taken away again; delete them by hand:", *left]
+    if not kept:
+        return ["What this run had made is gone again." if gone else "Nothing had been made."]
+    names = ", ".join(f"{one.kind} {one.name}" for one in kept)
+    return [f"The endpoint was changed before that, so what it may use stays: {names}. Apply again, or roll back."]
 
 
 def remove(cloud: Cloud, resource: Resource, patience: Patience) -> bool:

@@ -170,7 +170,7 @@ def scale(file: Path, local: bool, count: int, model: str) -> None:
 
     deployment = _load(file)
     with _cloud(deployment, local, start=False) as cloud:
-        operate.scale(cloud, deployment, count, model, click.echo, _patience(cloud))
+        operate.scale(cloud, deployment, count, model, click.echo, _patience(cloud, deployment))
 
 
 @deploy.command()
@@ -184,7 +184,7 @@ def rollback(file: Path, local: bool, yes: bool) -> None:
     deployment = _load(file)
     _confirm(f"send {deployment.name} back to the generation before?", yes)
     with _cloud(deployment, local, start=False) as cloud:
-        operate.roll_back(cloud, deployment, click.echo, _patience(cloud))
+        operate.roll_back(cloud, deployment, click.echo, _patience(cloud, deployment))
 
 
 @deploy.command()
@@ -211,7 +211,7 @@ def destroy(file: Path, local: bool, yes: bool) -> None:
     deployment = _load(file)
     _confirm(f"delete {deployment.name} and all that belongs to it?", yes)
     with _cloud(deployment, local, start=False) as cloud:
-        operate.destroy(cloud, deployment, click.echo, _patience(cloud))
+        operate.destroy(cloud, deployment, click.echo, _patience(cloud, deployment))
     if local:
         from aural.deploy.standin import daemon
 
@@ -237,7 +237,7 @@ def _apply(deployment: Deployment, *, local: bool, yes: bool) -> None:
         click.echo(planning.render(made))
         if not made.problems:
             _confirm("go on?", yes or local)
-        carry_out(cloud, made, click.echo, _patience(cloud))
+        carry_out(cloud, made, click.echo, _patience(cloud, deployment))
     click.echo(f"{deployment.name} is in service" + (f" at {cloud.url}" if local else ""))
     if local:
         from aural.deploy.standin import daemon
@@ -274,10 +274,10 @@ def _cloud(deployment: Deployment, local: bool, *, start: bool) -> Iterator[Clou
             daemon.stop_if_empty()
 
 
-def _patience(cloud: Cloud) -> Any:
-    from aural.deploy.settle import Patience
+def _patience(cloud: Cloud, deployment: Deployment) -> Any:
+    from aural.deploy.patience import POLL_S, Patience, limit_s
 
-    return Patience(poll_s=0.5) if cloud.is_local else Patience()
+    return Patience(0.5 if cloud.is_local else POLL_S, limit_s(deployment))
 
 
 def _confirm(question: str, yes: bool) -> None:

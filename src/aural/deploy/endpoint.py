@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from aural import __version__
-from aural.deploy import instances
+from aural.deploy import instances, patience
 from aural.deploy.resources import Call, Resource, digest, whole
 from aural.deploy.spec import Deployment, Model
 
@@ -217,9 +217,13 @@ def _release(deployment: Deployment, alarm_names: list[str]) -> dict[str, Any]:
     request: dict[str, Any] = {"RetainAllVariantProperties": True}
     if deployment.scaling is None:
         request["ExcludeRetainedVariantProperties"] = [{"VariantPropertyType": "DesiredInstanceCount"}]
-    if deployment.uses_components or deployment.asynchronous:
+    if deployment.uses_components:
         return request
-    policy: dict[str, Any] = {"TrafficRoutingConfiguration": _routing(deployment), "TerminationWaitInSeconds": 120}
+    policy: dict[str, Any] = {
+        "TrafficRoutingConfiguration": _routing(deployment),
+        "TerminationWaitInSeconds": patience.TERMINATION_S,
+        "MaximumExecutionTimeoutInSeconds": patience.update_s(deployment),
+    }
     request["DeploymentConfig"] = {"BlueGreenUpdatePolicy": policy, **_rollback(alarm_names)}
     return request
 
@@ -253,7 +257,11 @@ def component(deployment: Deployment, one: Model, made: Resource, alarm_names: l
     scaling = deployment.scaling
     copies = max(one.copies, scaling.min if scaling else 1)
     naming = {"InferenceComponentName": name}
-    step = {"MaximumBatchSize": {"Type": "COPY_COUNT", "Value": 1}, "WaitIntervalInSeconds": deployment.release.wait_s}
+    rolling = {
+        "MaximumBatchSize": {"Type": "COPY_COUNT", "Value": 1},
+        "WaitIntervalInSeconds": deployment.release.wait_s,
+        "MaximumExecutionTimeoutInSeconds": patience.update_s(deployment),
+    }
     return Resource(
         "inference component",
         name,
@@ -278,7 +286,7 @@ def component(deployment: Deployment, one: Model, made: Resource, alarm_names: l
             {
                 **naming,
                 "Specification": specification,
-                "DeploymentConfig": {"RollingUpdatePolicy": step, **_rollback(alarm_names)},
+                "DeploymentConfig": {"RollingUpdatePolicy": rolling, **_rollback(alarm_names)},
             },
         ),
         compare=("Specification",),

@@ -12,9 +12,10 @@ from aural.deploy.apply import Say, remove_all
 from aural.deploy.blueprint import LOCAL_SERVICES, draw
 from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import Place
+from aural.deploy.patience import Patience
 from aural.deploy.plan import look
 from aural.deploy.resources import Call, Resource, whole
-from aural.deploy.settle import Patience, settle
+from aural.deploy.settle import settle
 from aural.deploy.spec import Deployment
 from aural.deploy.tidy import current_config, generations, obsolete, owned_models
 from aural.errors import DeployError
@@ -123,6 +124,7 @@ def _endpoint(deployment: Deployment, config: str) -> Resource:
         Call("sagemaker", "delete_endpoint", naming),
         whole,
         Call("sagemaker", "update_endpoint", {**request, "RetainAllVariantProperties": True}),
+        compare=("EndpointConfigName",),
     )
 
 

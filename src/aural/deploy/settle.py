@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from aural.deploy.cloud import Cloud
 from aural.deploy.logs import last_lines
+from aural.deploy.patience import Patience
 from aural.deploy.plan import look
-from aural.deploy.resources import Resource
+from aural.deploy.resources import Resource, changes
 from aural.errors import DeployError
 
 STATUS = {"endpoint": "EndpointStatus", "inference component": "InferenceComponentStatus"}
 BAD = frozenset({"Failed", "UpdateRollbackFailed", "OutOfService"})
 LOG_LINES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often to look and when to give up; tests bring a clock of their own."""
-
-    poll_s: float = 15.0
-    limit_s: float = 3600.0
-    sleep: Callable[[float], None] = time.sleep
-    now: Callable[[], float] = time.monotonic
 
 
 def settle(
@@ -38,11 +27,11 @@ def settle(
     deadline, before = patience.now() + patience.limit_s, ""
     while True:
         there = look(cloud, resource) or {}
-        status = str(there.get(STATUS[resource.kind], "gone"))
+        status = _status(resource, there)
         if status != before:
             say(f"{resource.kind} {resource.name}: {status}")
             before = status
-        if status == "InService" or status in BAD or status == "gone":
+        if is_settled(resource, there):
             break
         if patience.now() > deadline:
             raise DeployError(f"{resource.kind} {resource.name}: still {status} after {patience.limit_s:.0f} s")
@@ -50,16 +39,22 @@ def settle(
     _judge(cloud, resource, there, status, wanted=wanted)
 
 
+def is_settled(resource: Resource, there: dict[str, Any] | None) -> bool:
+    """Stands, fell or is gone: nothing is under way."""
+    return _status(resource, there or {}) in {"InService", "gone", *BAD}
+
+
+def _status(resource: Resource, there: dict[str, Any]) -> str:
+    return str(there.get(STATUS[resource.kind], "gone"))
+
+
 def _judge(cloud: Cloud, resource: Resource, there: dict[str, Any], status: str, *, wanted: bool) -> None:
     name = f"{resource.kind} {resource.name}"
     reason = str(there.get("FailureReason", "")) or "SageMaker gave no reason"
     if status != "InService":
         raise DeployError(f"{name} is {status}: {reason}{_log(cloud, resource)}")
-    config = resource.create.request.get("EndpointConfigName")
-    if wanted and config and there.get("EndpointConfigName") != config:
-        raise DeployError(
-            f"{name} was rolled back to {there.get('EndpointConfigName')}: {reason}{_log(cloud, resource)}"
-        )
+    if wanted and (lines := changes(resource, there)):
+        raise DeployError(f"{name} was rolled back ({'; '.join(lines)}): {reason}{_log(cloud, resource)}")
 
 
 def _log(cloud: Cloud, resource: Resource) -> str:

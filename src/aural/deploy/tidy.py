@@ -10,9 +10,10 @@ from aural.deploy import scaling, watching
 from aural.deploy.blueprint import LOCAL_SERVICES
 from aural.deploy.cloud import Cloud, Missing
 from aural.deploy.endpoint import OWNER_TAG, Place
+from aural.deploy.patience import Patience
 from aural.deploy.plan import Plan, look
 from aural.deploy.resources import Call, Resource, whole
-from aural.deploy.settle import Patience, wait_gone
+from aural.deploy.settle import wait_gone
 from aural.deploy.spec import Deployment
 
 GENERATION = re.compile(r".*-[0-9a-f]{8}")

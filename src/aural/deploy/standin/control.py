@@ -196,9 +196,8 @@ class Control:
 
     def update_inference_component(self, asked: Request) -> Answer:
         served = self._one(self.components, "inference component", asked["InferenceComponentName"])
-        served.asked |= {"Specification": asked["Specification"]}
         served.status = "Updating"
-        served.task = self._background(served, self._replace_component(served))
+        served.task = self._background(served, self._replace_component(served, asked))
         return {"InferenceComponentArn": arn_of("inference-component", served.name)}
 
     def scale_inference_component(self, asked: Request) -> Answer:
@@ -257,9 +256,10 @@ class Control:
             served.wanted = before
         served.status = "InService"
 
-    async def _replace_component(self, served: Served) -> None:
-        specification = served.asked["Specification"]
-        await self._swap(served, specification["ModelName"], specification.get("StartupParameters", {}))
+    async def _replace_component(self, served: Served, asked: Request) -> None:
+        specification = asked["Specification"]
+        if await self._swap(served, specification["ModelName"], specification.get("StartupParameters", {})):
+            served.asked |= {"Specification": specification}
         served.status = "InService"
 
     async def _swap(self, served: Served, model: str, patience: Answer) -> bool:
