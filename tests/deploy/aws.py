@@ -22,6 +22,7 @@ from aural.deploy.patience import Patience
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+COMPONENT_ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:inference-component/"
 Answer = dict[str, Any]
 
 
@@ -34,6 +35,8 @@ class Aws(Cloud):
     components: dict[str, Answer] = field(default_factory=dict)
     hub: dict[str, Answer] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=dict)
+    bare: set[str] = field(default_factory=set)
+    """Configurations for inference components, whose variants name no model."""
     calls: Counter[str] = field(default_factory=Counter)
 
     def client(self, service: str) -> Any:
@@ -59,10 +62,22 @@ class Aws(Cloud):
             body = params["body"]
             return OWN[model.name](self, json.loads(body) if isinstance(body, bytes | str) and body else {})
         if model.name == "CreateEndpointConfig":
-            params["body"] = _with_model_names(params["body"])
+            params["body"] = self._with_model_names(params["body"])
         return None
 
+    def _with_model_names(self, body: bytes) -> bytes:
+        """moto wants one in each variant; with inference components there is none, so it gets any."""
+        asked = json.loads(body)
+        some = next(iter(sagemaker_backends[ACCOUNT][REGION]._models))
+        if not any("ModelName" in variant for variant in asked["ProductionVariants"]):
+            self.bare.add(asked["EndpointConfigName"])
+        asked["ProductionVariants"] = [{"ModelName": some} | variant for variant in asked["ProductionVariants"]]
+        return json.dumps(asked).encode()
+
     def _after(self, model: Any, parsed: Answer, **rest: Any) -> None:
+        if model.name == "DescribeEndpointConfig" and parsed.get("EndpointConfigName") in self.bare:
+            for variant in parsed["ProductionVariants"]:
+                del variant["ModelName"]
         if self.scripts.get(model.name) and "Error" not in parsed:
             states = self.scripts[model.name]
             parsed.update(states.pop(0))
@@ -84,14 +99,6 @@ def _reply(parsed: Answer, status: int = 200) -> tuple[AWSResponse, Answer]:
     return AWSResponse("", status, {}, None), parsed | {"ResponseMetadata": metadata}
 
 
-def _with_model_names(body: bytes) -> bytes:
-    """moto wants one in each variant; with inference components there is none, so it gets any."""
-    asked = json.loads(body)
-    some = next(iter(sagemaker_backends[ACCOUNT][REGION]._models))
-    asked["ProductionVariants"] = [{"ModelName": some} | variant for variant in asked["ProductionVariants"]]
-    return json.dumps(asked).encode()
-
-
 def _missing(name: str) -> tuple[AWSResponse, Answer]:
     message = f"Could not find inference component '{name}'."
     return _reply({"Error": {"Code": "ValidationException", "Message": message}}, 400)
@@ -106,7 +113,9 @@ def _update_endpoint(aws: Aws, asked: Answer) -> Any:
 def _create_component(aws: Aws, asked: Answer) -> Any:
     copies = asked["RuntimeConfig"]["CopyCount"]
     state = {"DesiredCopyCount": copies, "CurrentCopyCount": copies}
-    aws.components[asked["InferenceComponentName"]] = asked | {
+    name = asked["InferenceComponentName"]
+    aws.components[name] = asked | {
+        "InferenceComponentArn": f"{COMPONENT_ARN}{name}",
         "RuntimeConfig": state,
         "InferenceComponentStatus": "InService",
     }
@@ -139,6 +148,12 @@ def _list_components(aws: Aws, asked: Answer) -> Any:
     return _reply({"InferenceComponents": list(aws.components.values())})
 
 
+def _tags(aws: Aws, asked: Answer) -> Any:
+    """None leaves it to moto."""
+    _, ours, name = asked["ResourceArn"].partition(COMPONENT_ARN)
+    return _reply({"Tags": aws.components[name].get("Tags", [])}) if ours else None
+
+
 def _hub_content(aws: Aws, asked: Answer) -> Any:
     document = aws.hub.get(asked["HubContentName"])
     if document is None:
@@ -158,6 +173,7 @@ OWN = {
     "UpdateInferenceComponentRuntimeConfig": _scale_component,
     "DeleteInferenceComponent": _delete_component,
     "ListInferenceComponents": _list_components,
+    "ListTags": _tags,
     "DescribeHubContent": _hub_content,
     "ListServiceQuotas": _quotas,
 }

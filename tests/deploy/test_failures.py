@@ -13,9 +13,9 @@ from botocore.stub import Stubber
 from aural.deploy import operate, preflight
 from aural.deploy.apply import carry_out
 from aural.deploy.plan import Verdict, make_plan
-from aural.deploy.spec import Deployment, Scaling
+from aural.deploy.spec import Alarms, Deployment, Scaling
 from aural.errors import DeployError
-from tests.deploy.aws import REGION, Aws, Clock, remains
+from tests.deploy.aws import COMPONENT_ARN, REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
 from tests.deploy.test_lifecycle import apply, changed, quiet, several, verdicts
 
@@ -226,7 +226,86 @@ def test_what_cannot_be_taken_away_is_named(aws: Aws, clock: Clock) -> None:
     aws.fail("DeleteEndpoint", "AccessDeniedException")
     message = failure(aws, clock, example("parakeet-byoc"))
     assert "delete them by hand:\nendpoint parakeet-tdt" in message
-    assert remains(aws) == ["parakeet-tdt"]
+    assert "and what comes after it" in message
+    config = operate.status(aws, example("parakeet-byoc")).config
+    (kept,) = aws.ask("sagemaker", "list_models")["Models"]
+    assert {config, kept["ModelName"]} < set(remains(aws)), "an endpoint that stands needs them"
+
+
+def test_an_endpoint_that_will_not_go_keeps_what_it_rests_on(aws: Aws, clock: Clock) -> None:
+    deployment = example("parakeet-byoc")
+    apply(aws, clock, deployment)
+    aws.fail("DeleteEndpoint", "AccessDeniedException")
+    with pytest.raises(DeployError, match="and what comes after it"):
+        operate.destroy(aws, deployment, quiet, clock.patience())
+    assert operate.status(aws, deployment).config in remains(aws)
+    operate.destroy(aws, deployment, quiet, clock.patience())
+    assert remains(aws) == []
+
+
+def test_a_lost_answer_to_a_subscription_leaves_the_topic(aws: Aws, clock: Clock) -> None:
+    deployment = replace(example("parakeet-byoc"), alarms=Alarms(email="you@example.com"))
+    apply(aws, clock, deployment)
+    aws.fail("Subscribe", "InternalFailure", status=500, times=9)
+    failure(aws, clock, replace(deployment, alarms=Alarms(email="them@example.com")))
+    assert len(aws.ask("sns", "list_topics")["Topics"]) == 1
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "role", "topic"])
+def test_what_others_made_under_our_names_is_left_alone(aws: Aws, clock: Clock, kind: str) -> None:
+    deployment = replace(example("parakeet-byoc"), alarms=Alarms(email="you@example.com"))
+    plan = apply(aws, clock, deployment)
+    untag(aws, next(one.resource.name for one in plan.actions if one.resource.kind == kind), kind)
+    before = set(remains(aws))
+    said: list[str] = []
+    problems = make_plan(changed(deployment), aws).problems
+    assert f"{kind} " in problems[0]
+    assert "without the tag" in problems[0]
+    if kind == "endpoint":
+        with pytest.raises(DeployError, match="not ours"):
+            operate.destroy(aws, deployment, quiet, clock.patience())
+        assert set(remains(aws)) == before
+    else:
+        operate.destroy(aws, deployment, said.append, clock.patience())
+        assert len(remains(aws)) == 1
+        assert any("left alone" in line for line in said)
+
+
+def untag(aws: Aws, name: str, kind: str) -> None:
+    keys = ["aural:deployment"]
+    match kind:
+        case "endpoint":
+            arn = aws.ask("sagemaker", "describe_endpoint", EndpointName=name)["EndpointArn"]
+            aws.ask("sagemaker", "delete_tags", ResourceArn=arn, TagKeys=keys)
+        case "role":
+            aws.ask("iam", "untag_role", RoleName=name, TagKeys=keys)
+        case "topic":
+            (topic,) = aws.ask("sns", "list_topics")["Topics"]
+            aws.ask("sns", "untag_resource", ResourceArn=topic["TopicArn"], TagKeys=keys)
+
+
+def test_a_component_of_others_on_our_endpoint_is_left_alone(aws: Aws, clock: Clock) -> None:
+    deployment = several()
+    apply(aws, clock, deployment)
+    aws.components["theirs"] = aws.components["speech-whisper"] | {
+        "InferenceComponentName": "theirs",
+        "InferenceComponentArn": f"{COMPONENT_ARN}theirs",
+        "Tags": [],
+    }
+    apply(aws, clock, deployment)
+    assert "theirs" in aws.components
+
+
+@pytest.mark.parametrize("one_model", [True, False])
+def test_an_endpoint_does_not_turn_to_components_or_back(aws: Aws, clock: Clock, one_model: bool) -> None:
+    asleep = replace(several(), models=several().models[:1], scaling=Scaling(min=0, max=2))
+    awake = replace(asleep, scaling=Scaling(min=1, max=2))
+    before, after = (awake, asleep) if one_model else (asleep, awake)
+    apply(aws, clock, before)
+    plan = make_plan(after, aws)
+    assert "inference components" in plan.problems[0]
+    operate.destroy(aws, after, quiet, clock.patience())
+    assert remains(aws) == []
 
 
 def test_a_new_role_takes_a_moment_to_be_known(aws: Aws, clock: Clock) -> None:

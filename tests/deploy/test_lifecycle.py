@@ -8,7 +8,7 @@ import pytest
 
 from aural.deploy import operate, preflight
 from aural.deploy.apply import carry_out
-from aural.deploy.plan import Plan, Verdict, make_plan
+from aural.deploy.plan import Plan, Verdict, make_plan, render
 from aural.deploy.spec import Alarms, Asynchronous, Deployment, Instance, Model, Scaling
 from tests.deploy.aws import REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
@@ -115,6 +115,9 @@ def test_what_leaves_the_file_leaves_the_account(aws: Aws, clock: Clock) -> None
     deployment = several(scaling=Scaling(min=0, max=4), alarms=Alarms(email="you@example.com"))
     apply(aws, clock, deployment)
     smaller = several(models=deployment.models[:1], components=True)
+    shown = render(make_plan(smaller, aws))
+    for leaves in ("inference component speech-parakeet", "topic speech-alarms", "scaling policy speech-whisper-wake"):
+        assert f"delete    {leaves}" in shown, "before anybody is asked whether to go on"
     apply(aws, clock, smaller)
     assert list(aws.components) == ["speech-whisper"]
     scaling = aws.ask("application-autoscaling", "describe_scalable_targets", ServiceNamespace="sagemaker")
@@ -170,6 +173,20 @@ def test_local_weights_are_uploaded_once_and_taken_away(
     assert source["S3Uri"].endswith("/")
     apply(aws, clock, deployment)
     assert aws.calls["PutObject"] == 3, "two are the fixture's"
+    bucket = plan.uploads[0].bucket
+    aws.ask("s3", "put_object", Bucket=bucket, Key="own/notes/theirs.txt", Body=b"not ours")
+    for weights in (b"second", b"third"):
+        (folder / "w" / "model.bin").write_bytes(weights)
+        plan = apply(aws, clock, deployment)
+    assert files(aws, bucket) == {"second", "third", "not ours"}, "two generations"
+    deployment = replace(deployment, models=(replace(model, data="s3://my-models/voxtral-mini-3b-2507/"),))
+    apply(aws, clock, deployment)
+    assert files(aws, bucket) == {"third", "not ours"}
     operate.destroy(aws, deployment, quiet, clock.patience())
     assert remains(aws) == []
-    assert aws.ask("s3", "list_objects_v2", Bucket=plan.uploads[0].bucket)["KeyCount"] == 0
+    assert files(aws, bucket) == {"not ours"}
+
+
+def files(aws: Aws, bucket: str) -> set[str]:
+    keys = [one["Key"] for one in aws.ask("s3", "list_objects_v2", Bucket=bucket)["Contents"]]
+    return {aws.ask("s3", "get_object", Bucket=bucket, Key=key)["Body"].read().decode() for key in keys}

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aural.deploy.cloud import Cloud, Missing, Uncertain
+from aural.deploy.cloud import Cloud, Missing, Uncertain, look
 from aural.deploy.patience import Patience
-from aural.deploy.plan import Action, Plan, Verdict, look
+from aural.deploy.plan import Action, Plan, Verdict
 from aural.deploy.resources import Call, Resource, changes
 from aural.deploy.settle import STATUS, is_settled, settle, wait_gone
-from aural.deploy.tidy import tidy
 from aural.deploy.upload import send
 from aural.errors import DeployError
 
@@ -122,14 +121,22 @@ def carry_out(cloud: Cloud, plan: Plan, say: Say, patience: Patience | None = No
         for upload in plan.uploads:
             say(f"upload {upload.source} → {upload.address}: {send(cloud, upload)} new files")
         for action in plan.actions:
-            work.do(action)
+            if action.verdict is not Verdict.DELETE:
+                work.do(action)
     except DeployError as error:
         say(f"failed: {error}")
         kept = work.kept()
         doomed = [one for one in reversed(work.made) if one not in kept]
         left = remove_all(cloud, doomed, work.patience, say)
-        raise DeployError("\n".join([str(error), *_epitaph(kept, doomed, left)])) from error
-    tidy(cloud, plan, say, work.patience)
+        raise DeployError("\n".join([str(error), *_epitaph(kept, doomed, left), *_uploaded(plan)])) from error
+    gone = [action.resource for action in plan.actions if action.verdict is Verdict.DELETE]
+    if left := remove_all(cloud, gone, work.patience, say):
+        raise DeployError("all stands; these are no longer needed and could not be deleted:\n" + "\n".join(left))
+
+
+def _uploaded(plan: Plan) -> list[str]:
+    """A second upload of gigabytes would cost more than they do."""
+    return [f"What was uploaded stays for the next run, or for destroy: {one.address}" for one in plan.uploads]
 
 
 def _epitaph(kept: list[Resource], gone: list[Resource], left: list[str]) -> list[str]:
@@ -143,6 +150,8 @@ def _epitaph(kept: list[Resource], gone: list[Resource], left: list[str]) -> lis
 
 def remove(cloud: Cloud, resource: Resource, patience: Patience) -> bool:
     """Delete and wait until it is gone; False when it was not there. Raises DeployError."""
+    if resource.delete is None:
+        return False
     try:
         cloud.call(resource.delete)
     except Missing:
@@ -152,12 +161,15 @@ def remove(cloud: Cloud, resource: Resource, patience: Patience) -> bool:
 
 
 def remove_all(cloud: Cloud, resources: list[Resource], patience: Patience, say: Say) -> list[str]:
-    """Delete all that can be; a line for each that would not go."""
-    left = []
+    """Delete all that can be; a line for each that would not go. What an endpoint or component rests on comes after it,
+    and stays when it does."""
+    left: list[str] = []
     for resource in resources:
         try:
             if remove(cloud, resource, patience):
                 say(f"deleted {resource.kind} {resource.name}")
         except DeployError as error:
             left.append(f"{resource.kind} {resource.name}: {error}")
+            if resource.kind in STATUS:
+                return [*left, "and what comes after it: models, configurations, the role"]
     return left

@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from aural.deploy.resources import Call
+from aural.deploy.resources import Call, Resource
 from aural.errors import DeployError
 
 LOCAL_ACCOUNT = "000000000000"
@@ -109,6 +109,14 @@ class Cloud:
     def _where(self) -> Mapping[str, str]:
         local = {"endpoint_url": self.url, **LOCAL_CREDENTIALS} if self.is_local else {}
         return {"region_name": self.region, **local}
+
+
+def look(cloud: Cloud, resource: Resource) -> dict[str, Any] | None:
+    """What is there now. Raises DeployError."""
+    try:
+        return resource.found(cloud.call(resource.read))
+    except Missing:
+        return None
 
 
 @contextmanager

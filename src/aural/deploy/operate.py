@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,15 @@ from typing import Any
 from aural.deploy import jumpstart, scaling
 from aural.deploy.apply import Say, remove_all
 from aural.deploy.blueprint import LOCAL_SERVICES, draw
-from aural.deploy.cloud import Cloud, Missing
-from aural.deploy.endpoint import Place
+from aural.deploy.cloud import Cloud, look
+from aural.deploy.endpoint import OWNER_TAG, Place
+from aural.deploy.owners import TAGGED, is_ours
 from aural.deploy.patience import Patience
-from aural.deploy.plan import look
 from aural.deploy.resources import Call, Resource, whole
 from aural.deploy.settle import settle
 from aural.deploy.spec import Deployment
 from aural.deploy.tidy import current_config, generations, obsolete, owned_models
+from aural.deploy.upload import stored
 from aural.errors import DeployError
 
 
@@ -145,15 +145,29 @@ def roll_back(cloud: Cloud, deployment: Deployment, say: Say, patience: Patience
 
 
 def destroy(cloud: Cloud, deployment: Deployment, say: Say, patience: Patience) -> None:
-    """Take away everything that bears the name, in the order that AWS wants. Raises DeployError naming what is left."""
+    """Take away everything of ours that bears the name, in the order that AWS wants. Raises DeployError naming what is
+    left."""
     place = bare_place(cloud, deployment)
+    doomed = _without_foreign(cloud, deployment, _doomed(cloud, deployment, place), say)
     if not deployment.existing:
         with suppress(DeployError):
             settle(cloud, _endpoint(deployment, ""), patience, lambda line: None, wanted=False)
-    left = remove_all(cloud, _doomed(cloud, deployment, place), patience, say)
-    left += _delete_data(cloud, deployment, place, say)
+    left = remove_all(cloud, [*doomed, *stored(cloud, deployment, place.account)], patience, say)
     if left:
         raise DeployError("these could not be deleted:\n" + "\n".join(left))
+
+
+def _without_foreign(cloud: Cloud, deployment: Deployment, doomed: list[Resource], say: Say) -> list[Resource]:
+    """A role or topic that others made under our name stays, with what hangs on it. Raises DeployError for an
+    endpoint."""
+    found = [(one, there) for one in doomed if one.kind in TAGGED and (there := look(cloud, one))]
+    foreign = [one for one, there in found if not is_ours(cloud, one, there, deployment.name)]
+    for one in foreign:
+        if one.kind == "endpoint":
+            raise DeployError(f"endpoint {one.name}: expected the tag {OWNER_TAG} = {one.name}; it is not ours")
+        say(f"left alone, it is not ours: {one.kind} {one.name}")
+    kept = {(one.service, one.name) for one in foreign}
+    return [one for one in doomed if (one.service, one.name) not in kept]
 
 
 def _doomed(cloud: Cloud, deployment: Deployment, place: Place) -> list[Resource]:
@@ -170,22 +184,4 @@ def _doomed(cloud: Cloud, deployment: Deployment, place: Place) -> list[Resource
 
 
 def _unique(resources: list[Resource]) -> list[Resource]:
-    return list({one.key: one for one in resources if one.kind != "subscription"}.values())
-
-
-def _delete_data(cloud: Cloud, deployment: Deployment, place: Place, say: Callable[[str], None]) -> list[str]:
-    """What was uploaded for this deployment."""
-    if not any(model.is_uploaded for model in deployment.models):
-        return []
-    bucket = deployment.bucket or f"aural-{place.account}-{deployment.region}"
-    try:
-        found = cloud.pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{deployment.name}/")
-        for one in found:
-            cloud.ask("s3", "delete_object", Bucket=bucket, Key=one["Key"])
-    except Missing:
-        return []
-    except DeployError as error:
-        return [f"s3://{bucket}/{deployment.name}/: {error}"]
-    if found:
-        say(f"deleted {len(found)} files at s3://{bucket}/{deployment.name}/")
-    return []
+    return list({one.key: one for one in resources}.values())

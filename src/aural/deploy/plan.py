@@ -8,10 +8,12 @@ from typing import Any
 
 from aural.deploy import advice, jumpstart, shapes
 from aural.deploy.blueprint import LOCAL_SERVICES, draw
-from aural.deploy.cloud import LOCAL_ACCOUNT, Cloud, Missing
-from aural.deploy.endpoint import HubModel, Place
+from aural.deploy.cloud import LOCAL_ACCOUNT, Cloud, Missing, look
+from aural.deploy.endpoint import OWNER_TAG, HubModel, Place
+from aural.deploy.owners import is_ours
 from aural.deploy.resources import Resource, changes
 from aural.deploy.spec import Deployment
+from aural.deploy.tidy import current_config, leaving
 from aural.deploy.upload import Upload, plan_uploads
 
 
@@ -20,6 +22,8 @@ class Verdict(StrEnum):
     CHANGE = "change"
     REPLACE = "replace"
     KEEP = "keep"
+    DELETE = "delete"
+    """Ours, and no longer needed once the rest stands."""
     SKIP = "skip"
     """AWS's alone; the stand-in has no such thing."""
 
@@ -55,6 +59,9 @@ def make_plan(deployment: Deployment, cloud: Cloud | None) -> Plan:
     resources = draw(deployment, place)
     actions = [_judge(cloud, resource) for resource in resources]
     problems = [line for resource in resources for line in _problems(resource)]
+    if cloud is not None:
+        actions += [Action(one, Verdict.DELETE) for one in leaving(cloud, deployment, place, resources)]
+        problems += [*_foreign(cloud, deployment, actions), *_turned(cloud, deployment)]
     notes = advice.notes(deployment, place)
     return Plan(deployment, place, tuple(uploads), tuple(actions), tuple(problems), tuple(notes))
 
@@ -73,6 +80,41 @@ def _problems(resource: Resource) -> list[str]:
     )
 
 
+def _foreign(cloud: Cloud, deployment: Deployment, actions: list[Action]) -> list[str]:
+    """What others made under our names."""
+    name = deployment.name
+    found = [(one.resource, one.there) for one in actions if one.there]
+    return [
+        f"{resource.kind} {resource.name}: there is one without the tag {OWNER_TAG} = {name}; expected one of ours, "
+        "another name, or 'existing' for the endpoint of others"
+        for resource, there in found
+        if not is_ours(cloud, resource, there, name)
+    ]
+
+
+def _turned(cloud: Cloud, deployment: Deployment) -> list[str]:
+    """An endpoint has inference components for life, or never."""
+    name = "" if deployment.existing else current_config(cloud, deployment)
+    config = _config(cloud, name) if name else None
+    if config is None:
+        return []
+    has_components = not any(one.get("ModelName") for one in config["ProductionVariants"])
+    if has_components == deployment.uses_components:
+        return []
+    ways = ("without", "with") if deployment.uses_components else ("with", "without")
+    return [
+        f"endpoint {deployment.name}: it stands {ways[0]} inference components, and the file wants it {ways[1]} "
+        "(several models, min = 0 or 'components'); expected the same, or another name, or `aural deploy destroy` first"
+    ]
+
+
+def _config(cloud: Cloud, name: str) -> dict[str, Any] | None:
+    try:
+        return cloud.ask("sagemaker", "describe_endpoint_config", EndpointConfigName=name)
+    except Missing:
+        return None
+
+
 def _judge(cloud: Cloud | None, resource: Resource) -> Action:
     if cloud is None:
         return Action(resource, Verdict.CREATE)
@@ -85,14 +127,6 @@ def _judge(cloud: Cloud | None, resource: Resource) -> Action:
         return Action(resource, Verdict.REPLACE, (str(there.get("FailureReason", "")),), there)
     lines = changes(resource, there)
     return Action(resource, Verdict.CHANGE if lines else Verdict.KEEP, tuple(lines), there)
-
-
-def look(cloud: Cloud, resource: Resource) -> dict[str, Any] | None:
-    """What is there now. Raises DeployError."""
-    try:
-        return resource.found(cloud.call(resource.read))
-    except Missing:
-        return None
 
 
 def is_broken(resource: Resource, there: dict[str, Any]) -> bool:

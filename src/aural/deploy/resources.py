@@ -31,7 +31,8 @@ class Resource:
     name: str
     create: Call
     read: Call
-    delete: Call
+    delete: Call | None
+    """None for what goes with another."""
     found: Callable[[dict[str, Any]], Found]
     update: Call | None = None
     compare: tuple[str, ...] = ()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aural.deploy.cloud import Cloud
+from aural.deploy.cloud import Cloud, look
 from aural.deploy.logs import last_lines
 from aural.deploy.patience import Patience
-from aural.deploy.plan import look
 from aural.deploy.resources import Resource, changes
 from aural.errors import DeployError
 

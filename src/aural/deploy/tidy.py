@@ -1,54 +1,60 @@
-"""What a deployment no longer needs: older generations, components and policies that left the file."""
+"""What a deployment no longer needs: older generations and their data, components and policies that left the file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from dataclasses import replace
 
 from aural.deploy import scaling, watching
 from aural.deploy.blueprint import LOCAL_SERVICES
-from aural.deploy.cloud import Cloud, Missing
-from aural.deploy.endpoint import OWNER_TAG, Place
-from aural.deploy.patience import Patience
-from aural.deploy.plan import Plan, look
+from aural.deploy.cloud import Cloud, Missing, look
+from aural.deploy.endpoint import Place
+from aural.deploy.owners import bears_tag, is_ours
 from aural.deploy.resources import Call, Resource, whole
-from aural.deploy.settle import wait_gone
-from aural.deploy.spec import Deployment
+from aural.deploy.spec import Deployment, Model
+from aural.deploy.upload import stored
 
 GENERATION = re.compile(r".*-[0-9a-f]{8}")
 
 
-def tidy(cloud: Cloud, plan: Plan, say: Callable[[str], None], patience: Patience) -> None:
-    """Delete what is ours and not wanted any more. The generation before stays, for `rollback`. Raises DeployError."""
-    wanted = {action.resource.key for action in plan.actions}
-    stale = [*obsolete(cloud, plan.deployment, plan.place), *_stale(cloud, plan.deployment)]
-    for resource in stale:
-        if resource.key in wanted or look(cloud, resource) is None:
-            continue
-        cloud.call(resource.delete)
-        wait_gone(cloud, resource, patience)
-        say(f"deleted {resource.kind} {resource.name}, no longer needed")
+def leaving(cloud: Cloud, deployment: Deployment, place: Place, wanted: list[Resource]) -> list[Resource]:
+    """What is ours and not wanted any more, in the order of deletion. The generation before stays, for `rollback`.
+    Raises DeployError."""
+    keys = {one.key for one in wanted}
+    around = [one for one in obsolete(cloud, deployment, place) if one.key not in keys]
+    found = [one for one in around if (there := look(cloud, one)) and is_ours(cloud, one, there, deployment.name)]
+    return found if deployment.existing else [*found, *_stale(cloud, deployment, place, wanted)]
 
 
 def obsolete(cloud: Cloud, deployment: Deployment, place: Place) -> list[Resource]:
     """All around the endpoint that any deploy.toml of this name could have made, in the order of deletion."""
     standing = components(cloud, deployment)
-    around = scaling.possible(deployment)
-    around += [one for made in standing for one in scaling.possible_for(deployment, scaling.component(made.name))]
-    around = [*watching.possible(deployment, place, [made.name for made in standing]), *around]
+    names = [made.name for made in standing]
+    forms = (deployment, _plain(deployment))
+    around = [one for form in forms for one in watching.possible(form, place, names)]
+    around += [one for form in forms for one in scaling.possible(form)]
+    around += [one for name in names for one in scaling.possible_for(deployment, scaling.component(name))]
     known = [one for one in around if not cloud.is_local or one.service in LOCAL_SERVICES]
-    return [*reversed(known), *standing]
+    return list({one.key: one for one in [*reversed(known), *standing]}.values())
 
 
-def _stale(cloud: Cloud, deployment: Deployment) -> list[Resource]:
+def _plain(deployment: Deployment) -> Deployment:
+    """The same endpoint without components: it may have been that before."""
     if deployment.existing:
-        return []
-    configs = generations(cloud, deployment)
-    kept = configs[:2]
-    needed = {name for one in kept for name in models_of(cloud, one)} | component_models(cloud, deployment)
-    models = [one for one in owned_models(cloud, deployment) if one.name not in needed]
-    return [*configs[2:], *models]
+        return deployment
+    return replace(deployment, components=False, scaling=None, models=(Model(name="any", image="cpu"),))
+
+
+def _stale(cloud: Cloud, deployment: Deployment, place: Place, wanted: list[Resource]) -> list[Resource]:
+    """Once what is wanted stands, the one in use now is the generation before."""
+    names = {one.name for one in wanted}
+    others = [one for one in generations(cloud, deployment) if one.name not in names]
+    needed = names.union(*(models_of(cloud, one) for one in others[:1]))
+    owned = owned_models(cloud, deployment)
+    data = {data_of(cloud, one) for one in owned if one.name in needed} | set(place.uploads.values())
+    kept = tuple(address for address in data if address)
+    files = [one for one in stored(cloud, deployment, place.account) if not one.name.startswith(kept)]
+    return [*others[1:], *(one for one in owned if one.name not in needed), *files]
 
 
 def generations(cloud: Cloud, deployment: Deployment) -> list[Resource]:
@@ -84,31 +90,27 @@ def models_of(cloud: Cloud, config: Resource) -> set[str]:
     return {variant["ModelName"] for variant in variants if variant.get("ModelName")}
 
 
-def component_models(cloud: Cloud, deployment: Deployment) -> set[str]:
-    described = [cloud.call(one.read) for one in components(cloud, deployment)]
-    return {one["Specification"]["ModelName"] for one in described}
+def data_of(cloud: Cloud, model: Resource) -> str:
+    """s3://… of a model's data; empty when it has none."""
+    container = cloud.call(model.read).get("PrimaryContainer", {})
+    source = container.get("ModelDataSource") or {}
+    return str(container.get("ModelDataUrl") or source.get("S3DataSource", {}).get("S3Uri", ""))
 
 
 def components(cloud: Cloud, deployment: Deployment) -> list[Resource]:
-    """Every inference component on our endpoint."""
-    if not deployment.uses_components:
+    """Our inference components on the endpoint, whether the file still has any or not."""
+    if deployment.existing:
         return []
     found = cloud.pages(
         "sagemaker", "list_inference_components", "InferenceComponents", EndpointNameEquals=deployment.name
     )
-    names = [one["InferenceComponentName"] for one in found]
+    ours = [one for one in found if bears_tag(cloud, one["InferenceComponentArn"], deployment.name)]
+    names = [one["InferenceComponentName"] for one in ours]
     return [_deletable("inference component", "inference_component", "InferenceComponentName", name) for name in names]
 
 
 def _is_ours(cloud: Cloud, deployment: Deployment, name: str, arn: str) -> bool:
-    """By its name and by its tag: a name alone would be a guess, and others have names too."""
-    if not GENERATION.fullmatch(name):
-        return False
-    return deployment.name in _values(cloud.ask("sagemaker", "list_tags", ResourceArn=arn)["Tags"])
-
-
-def _values(tags: Iterable[dict[str, Any]]) -> set[str]:
-    return {tag["Value"] for tag in tags if tag["Key"] == OWNER_TAG}
+    return bool(GENERATION.fullmatch(name)) and bears_tag(cloud, arn, deployment.name)
 
 
 def _deletable(kind: str, noun: str, key: str, name: str) -> Resource:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from boto3.s3.transfer import TransferConfig
 
 from aural.deploy.cloud import Cloud, Missing
+from aural.deploy.resources import Call, Resource, whole
 from aural.deploy.spec import Deployment, Model
-from aural.errors import SettingsError
+from aural.errors import DeployError, SettingsError
 
 LARGEST_BYTES = 1 << 40
 """The stand-in takes files whole."""
+UPLOADED = re.compile(r"[^/]+/[^/]+/[0-9a-f]{12}/.+")
+"""Keys of ours: DEPLOYMENT/MODEL/DIGEST/…; the bucket may have others."""
 DEFAULT_LOCATION = "us-east-1"
 """The one region that S3 does not want to be told."""
 
@@ -38,9 +42,13 @@ class Upload:
         return [(path, self.key + str(path.relative_to(self.source))) for path in _files(self.source)]
 
 
+def bucket_of(deployment: Deployment, account: str) -> str:
+    return deployment.bucket or f"aural-{account}-{deployment.region}"
+
+
 def plan_uploads(deployment: Deployment, account: str, *, local: bool) -> list[Upload]:
     """One per model with local data. Raises SettingsError for data that are not there."""
-    bucket = deployment.bucket or f"aural-{account}-{deployment.region}"
+    bucket = bucket_of(deployment, account)
     models = [model for model in deployment.models if model.is_uploaded and not (local and model.local)]
     return [_plan(deployment, model, bucket) for model in models]
 
@@ -71,6 +79,26 @@ def _send(cloud: Cloud, bucket: str, path: Path, key: str) -> bool:
     whole = {"Config": TransferConfig(multipart_threshold=LARGEST_BYTES)} if cloud.is_local else {}
     cloud.ask("s3", "upload_file", Filename=str(path), Bucket=bucket, Key=key, **whole)
     return True
+
+
+def stored(cloud: Cloud, deployment: Deployment, account: str) -> list[Resource]:
+    """Every file that was ever uploaded for this deployment and is still there. Raises DeployError."""
+    bucket = bucket_of(deployment, account)
+    try:
+        found = cloud.pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=f"{deployment.name}/")
+    except Missing:
+        return []
+    except DeployError:
+        if any(model.is_uploaded for model in deployment.models):
+            raise
+        return []  # who never uploads need not be allowed to look
+    return [_file(bucket, one["Key"]) for one in found if UPLOADED.fullmatch(one["Key"])]
+
+
+def _file(bucket: str, key: str) -> Resource:
+    naming = {"Bucket": bucket, "Key": key}
+    put, read, delete = (Call("s3", f"{verb}_object", naming) for verb in ("put", "head", "delete"))
+    return Resource("file", f"s3://{bucket}/{key}", put, read, delete, whole)
 
 
 def _ensure_bucket(cloud: Cloud, bucket: str) -> None:

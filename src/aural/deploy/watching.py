@@ -44,7 +44,7 @@ def topic(deployment: Deployment, place: Place) -> list[Resource]:
         name,
         Call("sns", "subscribe", subscription),
         Call("sns", "list_subscriptions_by_topic", {"TopicArn": arn}),
-        Call("sns", "delete_topic", {"TopicArn": arn}),
+        None,
         lambda answer: next(
             (one for one in answer["Subscriptions"] if one["Endpoint"] == subscription["Endpoint"]), None
         ),

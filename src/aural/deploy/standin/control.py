@@ -172,6 +172,7 @@ class Control:
         self._settled(asked["EndpointName"])
         self._one(self.models, "model", asked["Specification"]["ModelName"])
         served = self.components[name] = Served(name, dict(asked), "Creating")
+        self._tag("inference-component", name, asked)
         served.task = self._background(served, self._bring_up_component(served, asked["RuntimeConfig"]["CopyCount"]))
         return {"InferenceComponentArn": arn_of("inference-component", name)}
 
