@@ -10,6 +10,7 @@ from aural.deploy import operate, preflight
 from aural.deploy.apply import carry_out
 from aural.deploy.plan import Plan, Verdict, make_plan, render
 from aural.deploy.spec import Alarms, Asynchronous, Deployment, Instance, Model, Scaling
+from aural.errors import DeployError
 from tests.deploy.aws import REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
 
@@ -166,13 +167,21 @@ def test_local_weights_are_uploaded_once_and_taken_away(
     deployment = Deployment(
         name="own", region=REGION, models=(model,), instance=Instance(type="ml.c6i.xlarge"), folder=folder
     )
+    plan = make_plan(deployment, aws)
+    for operation, code, status in (("PutObject", "AccessDenied", 403), ("HeadObject", "403", 403)):
+        aws.fail(operation, code, "because", status=status)
+        with pytest.raises(DeployError, match="denies it") as caught:
+            carry_out(aws, plan, quiet, clock.patience())
+        assert f"What was uploaded stays for the next run, or for destroy: {plan.uploads[0].address}" in str(
+            caught.value
+        )
     plan = apply(aws, clock, deployment)
     container = next(one for one in plan.actions if one.resource.kind == "model").resource.create.request
     source = container["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source["S3Uri"] == plan.uploads[0].address
     assert source["S3Uri"].endswith("/")
     apply(aws, clock, deployment)
-    assert aws.calls["PutObject"] == 3, "two are the fixture's"
+    assert aws.calls["PutObject"] == 4, "two are the fixture's"
     bucket = plan.uploads[0].bucket
     aws.ask("s3", "put_object", Bucket=bucket, Key="own/notes/theirs.txt", Body=b"not ours")
     for weights in (b"second", b"third"):

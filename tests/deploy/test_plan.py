@@ -21,7 +21,7 @@ from aural.deploy.patience import limit_s
 from aural.deploy.plan import make_plan, render
 from aural.deploy.resources import Call, differences
 from aural.deploy.scaling import propose_target
-from aural.deploy.spec import Alarms, Deployment, Instance, Network, Release, Scaling, load, parse
+from aural.deploy.spec import Alarms, Asynchronous, Deployment, Instance, Network, Release, Scaling, load, parse
 from aural.errors import SettingsError
 from tests.deploy.conftest import ARTICLE, ROOT, example
 from tests.deploy.test_lifecycle import several
@@ -184,6 +184,34 @@ def test_who_deploys_may_make_all_that_is_planned(name: str) -> None:
 )
 def test_who_deploys_may_use_buckets_and_a_role_of_ones_own(action: str, resource: str) -> None:
     assert may(action, resource)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "suffix"),
+    [("cn-north-1", "aws-cn", "amazonaws.com.cn"), ("us-gov-west-1", "aws-us-gov", "amazonaws.com")],
+)
+def test_other_partitions_have_arns_and_hosts_of_their_own(region: str, partition: str, suffix: str) -> None:
+    alarms = Alarms(email="you@example.com")
+    plan = make_plan(replace(example("parakeet-byoc"), region=region, alarms=alarms, kms_key="1234-abcd"), None)
+    assert plan.problems == ()
+    requests = json.dumps([one.resource.create.request for one in plan.actions])
+    assert f"dkr.ecr.{region}.{suffix}/aural" in requests
+    assert set(re.findall(r"arn:([\w-]*):", requests)) == {partition}
+    assert f"parakeet-tdt-{region}-aural" in requests, "roles know no regions"
+
+
+def test_a_region_that_is_none() -> None:
+    with pytest.raises(SettingsError, match="got 'mars'"):
+        make_plan(replace(example("parakeet-byoc"), region="mars"), None)
+
+
+def test_the_key_encrypts_what_is_written() -> None:
+    deployment = replace(
+        example("parakeet-byoc"), kms_key="1234-abcd", asynchronous=Asynchronous(output="s3://my-models/results/")
+    )
+    plan = make_plan(deployment, None)
+    config = next(one.resource for one in plan.actions if one.resource.kind == "endpoint config").create.request
+    assert config["AsyncInferenceConfig"]["OutputConfig"]["KmsKeyId"] == "1234-abcd"
 
 
 def test_gpu_targets_sum_over_the_gpus() -> None:

@@ -63,7 +63,7 @@ def role(deployment: Deployment, place: Place) -> list[Resource]:
 
 def statements(deployment: Deployment, place: Place) -> list[dict[str, Any]]:
     """Pull the image, read the model, write logs, metrics and asynchronous results."""
-    logs = f"arn:aws:logs:{place.region}:{place.account}:log-group:/aws/sagemaker/*"
+    logs = f"arn:{place.partition}:logs:{place.region}:{place.account}:log-group:/aws/sagemaker/*"
     allowed = [
         _allow(["ecr:GetAuthorizationToken"], "*"),
         _allow(PULL, *_repositories(deployment, place)),
@@ -73,12 +73,15 @@ def statements(deployment: Deployment, place: Place) -> list[dict[str, Any]]:
     readable = _readable(deployment, place)
     if readable:
         allowed += [
-            _allow(["s3:GetObject"], *(f"arn:aws:s3:::{path}*" for path in readable)),
-            _allow(["s3:ListBucket"], *sorted({f"arn:aws:s3:::{path.partition('/')[0]}" for path in readable})),
+            _allow(["s3:GetObject"], *(f"arn:{place.partition}:s3:::{path}*" for path in readable)),
+            _allow(
+                ["s3:ListBucket"],
+                *sorted({f"arn:{place.partition}:s3:::{path.partition('/')[0]}" for path in readable}),
+            ),
         ]
     written = _written(deployment)
     if written:
-        allowed.append(_allow(["s3:PutObject"], *(f"arn:aws:s3:::{path}*" for path in written)))
+        allowed.append(_allow(["s3:PutObject"], *(f"arn:{place.partition}:s3:::{path}*" for path in written)))
         allowed += [_allow(["sns:Publish"], topic) for topic in _topics(deployment)]
     if deployment.kms_key:
         allowed.append(_allow(["kms:Decrypt", "kms:GenerateDataKey", "kms:CreateGrant"], _key_arn(deployment, place)))
@@ -95,10 +98,12 @@ def _repositories(deployment: Deployment, place: Place) -> list[str]:
         host, _, path = image.partition("/")
         parts = host.split(".")
         if model.is_ours:
-            arns.add(f"arn:aws:ecr:{place.region}:{place.account}:repository/{REPOSITORY}")
+            arns.add(f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{REPOSITORY}")
         elif "dkr" in parts:
-            arns.add(f"arn:aws:ecr:{parts[3]}:{parts[0]}:repository/{path.partition(':')[0].partition('@')[0]}")
-    return sorted(arns) or [f"arn:aws:ecr:{place.region}:{place.account}:repository/{REPOSITORY}"]
+            arns.add(
+                f"arn:{place.partition}:ecr:{parts[3]}:{parts[0]}:repository/{path.partition(':')[0].partition('@')[0]}"
+            )
+    return sorted(arns) or [f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{REPOSITORY}"]
 
 
 def _readable(deployment: Deployment, place: Place) -> list[str]:
@@ -123,7 +128,7 @@ def _topics(deployment: Deployment) -> list[str]:
 
 def _key_arn(deployment: Deployment, place: Place) -> str:
     key = deployment.kms_key
-    return key if key.startswith("arn:") else f"arn:aws:kms:{place.region}:{place.account}:key/{key}"
+    return key if key.startswith("arn:") else f"arn:{place.partition}:kms:{place.region}:{place.account}:key/{key}"
 
 
 def _allow(actions: list[str], *resources: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
@@ -38,7 +39,9 @@ MISSING_CODES = frozenset(
         "ImageNotFoundException",
     }
 )
-DENIED_CODES = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+DENIED_CODES = frozenset(
+    {"403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
+)
 THROTTLED_CODES = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
 LIMIT_CODES = frozenset(
     {"ResourceLimitExceeded", "LimitExceededException", "LimitExceeded", "ServiceQuotaExceededException"}
@@ -131,6 +134,9 @@ def _translated(service: str, operation: str) -> Iterator[None]:
         raise DeployError("expected AWS credentials (aws configure, or AWS_PROFILE); found none") from error
     except NoRegionError as error:
         raise DeployError("expected a region in the file; found none") from error
+    except Boto3Error as error:
+        cause = error.__context__
+        raise explain(what, cause) if isinstance(cause, ClientError) else Uncertain(f"{what}: {error}") from error
     except BotoCoreError as error:
         raise Uncertain(f"{what}: {error}") from error
 

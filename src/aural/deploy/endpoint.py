@@ -9,6 +9,7 @@ from typing import Any
 
 from aural import __version__
 from aural.deploy import instances, patience
+from aural.deploy.regions import partition_of, suffix_of
 from aural.deploy.resources import Call, Resource, digest, whole
 from aural.deploy.spec import Deployment, Model
 
@@ -42,7 +43,11 @@ class Place:
 
     @property
     def registry(self) -> str:
-        return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com"
+        return f"{self.account}.dkr.ecr.{self.region}.{suffix_of(self.region)}"
+
+    @property
+    def partition(self) -> str:
+        return partition_of(self.region)
 
 
 def image_of(model: Model, place: Place) -> str:
@@ -52,11 +57,12 @@ def image_of(model: Model, place: Place) -> str:
 
 
 def role_arn(deployment: Deployment, place: Place) -> str:
-    return deployment.role or f"arn:aws:iam::{place.account}:role/{role_name(deployment)}"
+    return deployment.role or f"arn:{place.partition}:iam::{place.account}:role/{role_name(deployment)}"
 
 
 def role_name(deployment: Deployment) -> str:
-    return f"{deployment.name}-aural"
+    """With the region: roles are the account's, in all regions at once."""
+    return f"{deployment.name}-{deployment.region}-aural"
 
 
 def tags(deployment: Deployment) -> list[dict[str, str]]:
@@ -189,6 +195,8 @@ def _async_config(deployment: Deployment) -> dict[str, Any]:
     wish = deployment.asynchronous
     assert wish is not None
     output: dict[str, Any] = {"S3OutputPath": wish.output}
+    if deployment.kms_key:
+        output["KmsKeyId"] = deployment.kms_key
     if wish.failures:
         output["S3FailurePath"] = wish.failures
     topics = {"SuccessTopic": wish.success_topic, "ErrorTopic": wish.error_topic}

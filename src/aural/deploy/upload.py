@@ -6,6 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boto3.s3.transfer import TransferConfig
 
@@ -30,6 +31,7 @@ class Upload:
     source: Path
     bucket: str
     key: str
+    kms_key: str = ""
 
     @property
     def address(self) -> str:
@@ -60,24 +62,26 @@ def _plan(deployment: Deployment, model: Model, bucket: str) -> Upload:
     if not source.exists() or (source.is_dir() and not _files(source)):
         raise SettingsError(f"models.{model.name}.data: expected a folder with files or a .tar.gz at {source}")
     prefix = f"{deployment.name}/{model.name}/{_digest(source)}/"
-    return Upload(model.name, source, bucket, prefix + source.name if source.is_file() else prefix)
+    return Upload(model.name, source, bucket, prefix + source.name if source.is_file() else prefix, deployment.kms_key)
 
 
 def send(cloud: Cloud, upload: Upload) -> int:
     """Upload what is not there yet; the number of files that were sent. Raises DeployError."""
     _ensure_bucket(cloud, upload.bucket)
-    return sum(_send(cloud, upload.bucket, path, key) for path, key in upload.files())
+    return sum(_send(cloud, upload, path, key) for path, key in upload.files())
 
 
-def _send(cloud: Cloud, bucket: str, path: Path, key: str) -> bool:
+def _send(cloud: Cloud, upload: Upload, path: Path, key: str) -> bool:
     try:
-        there = cloud.ask("s3", "head_object", Bucket=bucket, Key=key)
+        there = cloud.ask("s3", "head_object", Bucket=upload.bucket, Key=key)
         if there["ContentLength"] == path.stat().st_size:
             return False
     except Missing:
         pass
-    whole = {"Config": TransferConfig(multipart_threshold=LARGEST_BYTES)} if cloud.is_local else {}
-    cloud.ask("s3", "upload_file", Filename=str(path), Bucket=bucket, Key=key, **whole)
+    more: dict[str, Any] = {"Config": TransferConfig(multipart_threshold=LARGEST_BYTES)} if cloud.is_local else {}
+    if upload.kms_key and not cloud.is_local:
+        more["ExtraArgs"] = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": upload.kms_key}
+    cloud.ask("s3", "upload_file", Filename=str(path), Bucket=upload.bucket, Key=key, **more)
     return True
 
 

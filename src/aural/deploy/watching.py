@@ -23,7 +23,7 @@ def topic_arn(deployment: Deployment, place: Place) -> str:
     alarms = deployment.alarms
     if alarms is None or not (alarms.topic or alarms.email):
         return ""
-    return alarms.topic or f"arn:aws:sns:{place.region}:{place.account}:{deployment.name}-alarms"
+    return alarms.topic or f"arn:{place.partition}:sns:{place.region}:{place.account}:{deployment.name}-alarms"
 
 
 def topic(deployment: Deployment, place: Place) -> list[Resource]:
