@@ -129,6 +129,8 @@ def _component(aws: Aws, asked: Answer) -> Any:
 
 def _update_component(aws: Aws, asked: Answer) -> Any:
     aws.components[asked["InferenceComponentName"]]["Specification"] = asked["Specification"]
+    if "RuntimeConfig" in asked:
+        _scale_component(aws, asked | {"DesiredRuntimeConfig": asked["RuntimeConfig"]})
     return _reply({})
 
 

@@ -52,6 +52,10 @@ def test_a_life_at_the_command_line(aws: Aws, file: Path, run: Run) -> None:
     assert remains(aws) == []
 
 
+def test_one_way_of_release_at_a_time(run: Run) -> None:
+    assert "got both" in run("update", "--canary", "5", "--linear", "5", status=2)
+
+
 def test_update_wants_an_endpoint(run: Run) -> None:
     assert "Could not find endpoint" in run("update", "--yes", status=1)
     assert "Could not find endpoint" in run("status", status=1)

@@ -112,6 +112,20 @@ def test_components_down_to_zero_and_back(aws: Aws, clock: Clock) -> None:
     assert remains(aws) == []
 
 
+def test_copies_follow_the_file_unless_autoscaling_has_them(aws: Aws, clock: Clock) -> None:
+    deployment = several()
+    apply(aws, clock, deployment)
+    more = replace(deployment, models=tuple(replace(model, copies=2) for model in deployment.models))
+    apply(aws, clock, more)
+    assert "speech-whisper: InService, 2 of 2 copies" in operate.status(aws, more).parts
+    assert verdicts(make_plan(more, aws)) == {Verdict.KEEP}
+    scaled = replace(deployment, scaling=Scaling(max=4))
+    apply(aws, clock, scaled)
+    assert "speech-whisper: InService, 2 of 2 copies" in operate.status(aws, scaled).parts
+    said = render(make_plan(replace(more, scaling=Scaling(max=4)), aws))
+    assert "models.copies: for the first time only" in said
+
+
 def test_what_leaves_the_file_leaves_the_account(aws: Aws, clock: Clock) -> None:
     deployment = several(scaling=Scaling(min=0, max=4), alarms=Alarms(email="you@example.com"))
     apply(aws, clock, deployment)
@@ -134,6 +148,7 @@ def test_an_asynchronous_endpoint(aws: Aws, clock: Clock) -> None:
         example("parakeet-byoc"),
         asynchronous=Asynchronous(output="s3://my-models/results/"),
         scaling=Scaling(min=0, max=2),
+        alarms=Alarms(),
     )
     apply(aws, clock, deployment)
     config = operate.status(aws, deployment).config

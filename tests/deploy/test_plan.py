@@ -76,11 +76,41 @@ def test_the_articles_waste_is_said() -> None:
         ({"async": {"output": "/tmp"}}, "expected s3://"),
         ({"network": {"subnets": ["a"]}}, "both"),
         ({"existing": True}, "existing"),
+        ({"models": [{"name": "a", "image": "cpu", "copies": 2}]}, "no 'copies' without"),
+        ({"models": [{"name": "a", "image": "cpu", "memory_mb": 9}]}, "no 'memory_mb' without"),
+        ({"models": [{"name": "a", "jumpstart": "b", "serve": "c"}]}, "'serve' with 'jumpstart'"),
+        ({"models": [{"name": "a", "image": "b", "jumpstart_version": "1"}]}, "expected 'jumpstart' with"),
+        ({"components": True, "release": {"strategy": "canary"}}, "copy by copy; got 'canary'"),
+        ({"async": {"output": "s3://b/"}, "scaling": {"on": "gpu"}}, "got 'gpu'"),
+        ({"async": {"output": "s3://b/"}, "alarms": {"latency_ms": 5}}, "no limits for an asynchronous"),
+        ({"alarms": {"email": "a@b.c", "topic": "arn"}}, "got both"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(broken: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse(table(**broken), Path())
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"scaling": {"min": 0}}, "1 or more"),
+        ({"scaling": {"on": "gpu"}}, "GPUs are unknown"),
+        ({"components": True}, "'components'"),
+        ({"release": {"strategy": "linear"}}, "'release'"),
+        ({"role": "arn"}, "'role'"),
+        ({"tags": {"a": "b"}}, "'tags'"),
+        ({"bucket": "b"}, "'bucket'"),
+        ({"kms_key": "k"}, "'kms_key'"),
+        ({"network": {"isolated": True}}, "'network'"),
+    ],
+)
+def test_an_endpoint_of_others_keeps_its_own_settings(more: dict[str, Any], said: str) -> None:
+    theirs = {"name": "asr", "region": "us-east-1", "existing": True, "variant": "V", "alarms": {}}
+    assert parse(theirs, Path()).existing
+    with pytest.raises(SettingsError) as caught:
+        parse(theirs | more, Path())
     assert said in str(caught.value)
 
 
@@ -206,9 +236,8 @@ def test_a_region_that_is_none() -> None:
 
 
 def test_the_key_encrypts_what_is_written() -> None:
-    deployment = replace(
-        example("parakeet-byoc"), kms_key="1234-abcd", asynchronous=Asynchronous(output="s3://my-models/results/")
-    )
+    results = Asynchronous(output="s3://my-models/results/")
+    deployment = replace(example("parakeet-byoc"), scaling=None, alarms=None, kms_key="1234-abcd", asynchronous=results)
     plan = make_plan(deployment, None)
     config = next(one.resource for one in plan.actions if one.resource.kind == "endpoint config").create.request
     assert config["AsyncInferenceConfig"]["OutputConfig"]["KmsKeyId"] == "1234-abcd"

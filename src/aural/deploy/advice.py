@@ -15,6 +15,8 @@ def notes(deployment: Deployment, place: Place) -> list[str]:
     if deployment.existing:
         return ["the endpoint is not ours: its models, instances and cost are left alone"]
     lines = [*_cost(deployment), *_idle_gpus(deployment), *_jumpstart(deployment, place), *_release(deployment)]
+    if deployment.scaling and any(model.copies > 1 for model in deployment.models):
+        lines.append("models.copies: for the first time only; [scaling] decides from then on")
     if deployment.uses_components:
         lines.append("inference components: bidirectional streaming cannot address them; calls name one component")
     if deployment.asynchronous:
@@ -63,7 +65,7 @@ def _idle_gpus(deployment: Deployment) -> list[str]:
     other = instances.cheaper_with_one_gpu(deployment.machine.type)
     if other:
         line += f"; {other.instance} has one for ${other.usd_per_hour:.2f} an hour"
-        line += f", or set components = true and copies = {gpus}"
+        line += f", or set components = true and {'scaling.min' if deployment.scaling else 'copies'} = {gpus}"
     return [line]
 
 

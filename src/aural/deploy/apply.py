@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aural.deploy.cloud import Cloud, Missing, Uncertain, look
@@ -106,7 +106,7 @@ class Work:
             return self.made
         if not all(is_settled(*pair) for pair in serving):
             return self.made
-        if any(there and not changes(one, there) for one, there in serving):
+        if any(there and not changes(replace(one, compare=one.compare[:1]), there) for one, there in serving):
             return [one for one in self.made if one.kind in FOUNDATION]
         return []
 

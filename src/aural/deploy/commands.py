@@ -88,6 +88,8 @@ def apply(file: Path, local: bool, yes: bool) -> None:
 def update(file: Path, local: bool, yes: bool, canary: int | None, linear: int | None) -> None:
     """Bring an endpoint that stands to what the file says, blue/green; alarms send it back."""
     deployment = _load(file)
+    if canary and linear:
+        raise click.UsageError("expected --canary or --linear, got both")
     if canary or linear:
         release = replace(deployment.release, strategy="canary" if canary else "linear", percent=canary or linear or 0)
         deployment = replace(deployment, release=release)

@@ -263,7 +263,8 @@ def component(deployment: Deployment, one: Model, made: Resource, alarm_names: l
         "ComputeResourceRequirements": _requirements(deployment, one),
     }
     scaling = deployment.scaling
-    copies = max(one.copies, scaling.min if scaling else 1)
+    runtime = {"CopyCount": max(one.copies, scaling.min if scaling else 1)}
+    copies = {} if scaling else {"RuntimeConfig": runtime}
     naming = {"InferenceComponentName": name}
     rolling = {
         "MaximumBatchSize": {"Type": "COPY_COUNT", "Value": 1},
@@ -281,24 +282,30 @@ def component(deployment: Deployment, one: Model, made: Resource, alarm_names: l
                 "EndpointName": deployment.name,
                 "VariantName": deployment.variant,
                 "Specification": specification,
-                "RuntimeConfig": {"CopyCount": copies},
+                "RuntimeConfig": runtime,
                 "Tags": tags(deployment),
             },
         ),
         Call("sagemaker", "describe_inference_component", naming),
         Call("sagemaker", "delete_inference_component", naming),
-        whole,
+        _component_found,
         Call(
             "sagemaker",
             "update_inference_component",
             {
                 **naming,
                 "Specification": specification,
+                **copies,
                 "DeploymentConfig": {"RollingUpdatePolicy": rolling, **_rollback(alarm_names)},
             },
         ),
-        compare=("Specification",),
+        compare=("Specification", *copies),
     )
+
+
+def _component_found(answer: dict[str, Any]) -> dict[str, Any]:
+    wanted = answer.get("RuntimeConfig", {}).get("DesiredCopyCount")
+    return answer | {"RuntimeConfig": {"CopyCount": wanted}}
 
 
 def _requirements(deployment: Deployment, one: Model) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Resource:
     """`found` turns the answer of `read` into the terms of `create`, or None when there is no such thing. Where it
-    differs in one of the keys of `compare`, `update` mends it; what is named after its content never differs."""
+    differs in one of the keys of `compare`, the first of which says what it rests on, `update` mends it; what is named
+    after its content never differs."""
 
     kind: str
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,8 +47,10 @@ class Model:
         _check_name(self.name, "models.name")
         if bool(self.image) == bool(self.jumpstart):
             raise SettingsError(f"models.{self.name}: expected either 'image' or 'jumpstart'")
-        if self.jumpstart and self.data:
-            raise SettingsError(f"models.{self.name}: expected no 'data' with 'jumpstart', which brings its own")
+        if self.jumpstart and (self.data or self.serve):
+            raise SettingsError(f"models.{self.name}: expected no 'data' or 'serve' with 'jumpstart', whose they are")
+        if self.jumpstart_version and not self.jumpstart:
+            raise SettingsError(f"models.{self.name}: expected 'jumpstart' with 'jumpstart_version', got an image")
         if self.data.startswith("s3://") and not self.data.endswith(("/", ".tar.gz")):
             raise SettingsError(f"models.{self.name}.data: expected a prefix that ends in / or a .tar.gz: {self.data}")
         _positive(f"models.{self.name}", copies=self.copies, memory_mb=self.memory_mb)
@@ -84,7 +86,8 @@ class Scaling:
     max: int = 1
     on: Literal["concurrency", "invocations", "gpu"] = "concurrency"
     target: float = 4.0
-    """Per instance or copy: requests at once, requests a minute, or the mean load of a GPU in percent."""
+    """Per instance or copy: requests at once, requests a minute, or the mean load of a GPU in percent; with [async],
+    calls that wait."""
     out_cooldown_s: int = 60
     in_cooldown_s: int = 300
 
@@ -119,6 +122,10 @@ class Alarms:
     latency_ms: float = 10_000.0
     """p95 of the model's time."""
     errors_percent: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.email and self.topic:
+            raise SettingsError("alarms: expected 'email' or 'topic', got both; subscribe the address to the topic")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +183,11 @@ class Deployment:
             self._check_own()
 
     def _check_existing(self) -> None:
-        if self.models or self.instance or self.asynchronous:
-            raise SettingsError("existing: expected no 'models', 'instance' or 'async' with an endpoint of others")
+        extra = sorted(_given(self) - OF_EXISTING)
+        if extra:
+            raise SettingsError(f"existing: expected no {extra[0]!r} with an endpoint of others, which has its own")
+        if self.scaling and (self.scaling.min == 0 or self.scaling.on == "gpu"):
+            raise SettingsError("existing: expected scaling.min of 1 or more, and not on 'gpu': its GPUs are unknown")
 
     def _check_own(self) -> None:
         if not self.models or self.instance is None:
@@ -185,10 +195,34 @@ class Deployment:
         names = [model.name for model in self.models]
         if len(set(names)) < len(names):
             raise SettingsError(f"models: expected different names, got {', '.join(names)}")
-        if self.asynchronous and self.uses_components:
+        if self.uses_components:
+            self._check_components()
+        for model in self.models if not self.uses_components else ():
+            extra = sorted(_given(model) & OF_COMPONENTS)
+            if extra:
+                raise SettingsError(f"models.{model.name}: expected no {extra[0]!r} without inference components")
+        if self.asynchronous:
+            self._check_asynchronous()
+
+    def _check_components(self) -> None:
+        if self.asynchronous:
             raise SettingsError("async: expected one model without inference components")
-        if self.scaling and self.scaling.on == "gpu" and self.uses_components:
+        if self.scaling and self.scaling.on == "gpu":
             raise SettingsError("scaling.on: expected 'concurrency' or 'invocations' for inference components")
+        if self.release.strategy != "all_at_once":
+            raise SettingsError(
+                "release.strategy: expected 'all_at_once' for inference components, which change copy by copy; "
+                f"got {self.release.strategy!r}"
+            )
+
+    def _check_asynchronous(self) -> None:
+        if self.scaling and self.scaling.on != "concurrency":
+            raise SettingsError(
+                "scaling.on: expected none for an asynchronous endpoint, whose target is the calls that wait for each "
+                f"instance; got {self.scaling.on!r}"
+            )
+        if self.alarms and _given(self.alarms) & {"latency_ms", "errors_percent"}:
+            raise SettingsError("alarms: expected no limits for an asynchronous endpoint; any failure raises its alarm")
 
     @property
     def uses_components(self) -> bool:
@@ -200,6 +234,19 @@ class Deployment:
     def machine(self) -> Instance:
         assert self.instance is not None, "an existing endpoint has its own"
         return self.instance
+
+
+OF_EXISTING = frozenset({"name", "region", "existing", "variant", "scaling", "alarms", "folder"})
+OF_COMPONENTS = frozenset({"copies", "accelerators", "cpus", "memory_mb"})
+
+
+def _given(table: Any) -> set[str]:
+    """The fields that differ from their defaults."""
+    return {one.name for one in fields(table) if getattr(table, one.name) != _default(one)}
+
+
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def load(path: Path) -> Deployment:

@@ -76,7 +76,7 @@ latency_ms = 10000
 errors_percent = 5
 
 [release]
-strategy = "canary"            # or "linear", "all_at_once"
+strategy = "canary"            # or "linear", "all_at_once"; components change copy by copy and want "all_at_once"
 percent = 10
 wait_s = 300
 

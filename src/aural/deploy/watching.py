@@ -80,7 +80,8 @@ def component_subject(name: str) -> Subject:
 
 def possible(deployment: Deployment, place: Place, components: list[str]) -> list[Resource]:
     """All that any [alarms] could have made, for these components too; the topic first, so that it goes last."""
-    sync = replace(deployment, alarms=Alarms(email="nobody@example.com"), asynchronous=None)
+    plain = replace(deployment, components=deployment.uses_components, scaling=None, asynchronous=None)
+    sync = replace(plain, alarms=Alarms(email="nobody@example.com"))
     watched = [*subjects(deployment), *map(component_subject, components)]
     made = [*topic(sync, place)[:1], *(one for subject in watched for one in _alarms(sync, place, subject))]
     if deployment.existing or deployment.uses_components:

@@ -259,8 +259,11 @@ class Control:
 
     async def _replace_component(self, served: Served, asked: Request) -> None:
         specification = asked["Specification"]
+        before, served.wanted = served.wanted, asked.get("RuntimeConfig", {}).get("CopyCount", served.wanted)
         if await self._swap(served, specification["ModelName"], specification.get("StartupParameters", {})):
             served.asked |= {"Specification": specification}
+        else:
+            served.wanted = before
         served.status = "InService"
 
     async def _swap(self, served: Served, model: str, patience: Answer) -> bool:
