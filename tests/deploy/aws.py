@@ -35,6 +35,7 @@ class Aws(Cloud):
     components: dict[str, Answer] = field(default_factory=dict)
     hub: dict[str, Answer] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=dict)
+    default_quotas: dict[str, float] = field(default_factory=dict)
     bare: set[str] = field(default_factory=set)
     """Configurations for inference components, whose variants name no model."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -164,7 +165,12 @@ def _hub_content(aws: Aws, asked: Answer) -> Any:
 
 
 def _quotas(aws: Aws, asked: Answer) -> Any:
+    """Only those that were ever changed, as AWS does."""
     return _reply({"Quotas": [{"QuotaName": name, "Value": value} for name, value in aws.quotas.items()]})
+
+
+def _default_quotas(aws: Aws, asked: Answer) -> Any:
+    return _reply({"Quotas": [{"QuotaName": name, "Value": value} for name, value in aws.default_quotas.items()]})
 
 
 OWN = {
@@ -178,6 +184,7 @@ OWN = {
     "ListTags": _tags,
     "DescribeHubContent": _hub_content,
     "ListServiceQuotas": _quotas,
+    "ListAWSDefaultServiceQuotas": _default_quotas,
 }
 
 

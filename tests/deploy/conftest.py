@@ -18,6 +18,7 @@ from tests.deploy.local import ECHO, HURRY, Local, puppet, standin
 ROOT = Path(__file__).parents[2]
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 ARTICLE = ("whisper-jumpstart", "voxtral-byoc", "parakeet-byoc")
+INSTANCES = ("ml.c6i.xlarge", "ml.g6e.xlarge", "ml.g6e.12xlarge")
 HUB = {
     "huggingface-asr-whisper-large-v3-turbo": {
         "HostingEcrUri": "763104351884.dkr.ecr.us-east-1.amazonaws.com/huggingface-pytorch-inference:2.1.0-gpu",
@@ -34,6 +35,7 @@ def aws() -> Iterator[Aws]:
     """With our images pushed, the article's weights uploaded, and quotas."""
     with aws_account() as account:
         account.hub.update(HUB)
+        account.default_quotas.update({f"{kind} for endpoint usage": 20.0 for kind in INSTANCES})
         account.ask("ecr", "create_repository", repositoryName="aural")
         for i, flavour in enumerate(("cpu", "cuda", "vllm")):
             account.ask(

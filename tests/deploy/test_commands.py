@@ -56,6 +56,10 @@ def test_one_way_of_release_at_a_time(run: Run) -> None:
     assert "got both" in run("update", "--canary", "5", "--linear", "5", status=2)
 
 
+def test_one_target_of_a_trial(run: Run) -> None:
+    assert "got both" in run("test", "--local", "--url", "http://127.0.0.1:1", status=2)
+
+
 def test_update_wants_an_endpoint(run: Run) -> None:
     assert "Could not find endpoint" in run("update", "--yes", status=1)
     assert "Could not find endpoint" in run("status", status=1)

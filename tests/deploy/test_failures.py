@@ -345,6 +345,35 @@ def test_a_quota_of_zero_is_seen_before_anything_is_made(aws: Aws, clock: Clock)
     assert remains(aws) == []
 
 
+@pytest.mark.parametrize(
+    ("own", "default", "problem", "note"),
+    [
+        ({}, {}, "", "unknown to Service Quotas"),
+        ({}, {"ml.g6e.xlarge for endpoint usage": 0.0}, "up to 4 are asked for", ""),
+        ({"ml.g6e.xlarge for endpoint usage": 8.0}, {"ml.g6e.xlarge for endpoint usage": 0.0}, "", ""),
+        ({"ml.g6e.xlarge for endpoint usage": 7.0}, {}, "", "an update at 4 runs 8"),
+    ],
+)
+def test_quotas_that_aws_lists_elsewhere_or_nowhere(
+    aws: Aws, own: dict[str, float], default: dict[str, float], problem: str, note: str
+) -> None:
+    aws.quotas, aws.default_quotas = own, default
+    deployment = example("voxtral-byoc")
+    problems, notes = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
+    assert problem in "".join(problems)
+    assert note in "".join(notes)
+    assert (len(problems), len(notes)) == (bool(problem), bool(note))
+
+
+def test_copies_are_not_instances(aws: Aws) -> None:
+    deployment = several(scaling=Scaling(max=6))
+    aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 3.0
+    place = make_plan(deployment, aws).place
+    assert preflight.problems(aws, deployment, place) == ([], []), "12 copies on 4 GPUs each"
+    aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 2.0
+    assert "up to 3 are asked for" in preflight.problems(aws, deployment, place)[0][0]
+
+
 def test_what_may_not_be_asked_is_said(aws: Aws) -> None:
     deployment = example("parakeet-byoc")
     aws.fail("ListServiceQuotas", "AccessDeniedException")

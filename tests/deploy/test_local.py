@@ -142,7 +142,7 @@ def test_boto3_as_it_is_streams_segments(runtime: Any, clips: dict[str, Recordin
 
 def test_the_trial_goes_through_every_route(deployed: Deployed) -> None:
     said = deployed.run("test")
-    assert said.count("ok    ") == 7
+    assert said.count("ok    ") == 8
     assert "bidirectional stream: session.created" in said
     assert "printed book" in said
 

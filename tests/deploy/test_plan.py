@@ -55,6 +55,12 @@ def test_the_articles_waste_is_said() -> None:
     assert "one worker" not in render(make_plan(example("parakeet-byoc"), None)), "ours has a worker per GPU"
 
 
+def test_the_cost_is_that_of_what_is_made() -> None:
+    more = replace(example("voxtral-byoc"), scaling=Scaling(min=2, max=4))
+    assert "cost: 2 x ml.g6e.xlarge" in render(make_plan(more, None))
+    assert "at most 3 = " in render(make_plan(several(scaling=Scaling(min=0, max=6)), None)), "instances of components"
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

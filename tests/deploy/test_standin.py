@@ -8,7 +8,9 @@ import io
 import signal
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from aural.deploy.standin.container import StartFailed
 from aural.deploy.standin.runtime import Limits
 from aural.errors import DeployError
 from tests.conftest import wait_until
+from tests.deploy.aws import REGION
 from tests.deploy.local import HURRY, Local, puppet, standin
+from tests.deploy.puppet import Handler
 from tests.deploy.test_lifecycle import quiet, verdicts
 
 TIGHT = Limits(body_bytes=1000, answer_s=1.5, stream_s=1.5)
@@ -282,6 +286,31 @@ def test_an_asynchronous_call_ends_and_one_that_waits_expires(later: Local, monk
     waiting = call_later(later, Body=b"hello")
     assert b"expired" in fetched(later, waiting["FailureLocation"])
     assert b"did not answer within 1 s" in fetched(later, hanging["FailureLocation"])
+
+
+def test_a_container_of_others_answers_as_it_likes(local: Local) -> None:
+    """It says back what it hears: only the clip as it is comes back as a transcript."""
+    theirs = Deployment(name="puppet", region=REGION, existing=True)
+    results = trial.run(local.cloud, theirs, b'{"text": "heard"}')
+    assert all(result.ok for result in results)
+    answered = [result.route for result in results if not result.skipped]
+    assert answered == ["endpoint", "existing: raw audio", "existing: response stream"]
+    assert not all(result.ok for result in trial.run(local.cloud, puppet(), b'{"text": "heard"}'))
+    assert not all(result.ok for result in trial.run(local.cloud, theirs, b"no transcript"))
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_a_server_of_any_kind_is_pinged(monkeypatch: pytest.MonkeyPatch, well: bool) -> None:
+    monkeypatch.setattr(Handler, "well", well)
+    monkeypatch.setattr(trial, "_forms", lambda client, clip: {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as threads:
+        server.daemon_threads = True
+        threads.submit(server.serve_forever)
+        try:
+            ping, _ = trial.at(f"http://127.0.0.1:{server.server_port}", b"")
+        finally:
+            server.shutdown()
+    assert (ping.route, ping.ok) == ("ping", well)
 
 
 def fetched(local: Local, address: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aural.deploy import instances
-from aural.deploy.endpoint import Place
+from aural.deploy.endpoint import Place, first_instances, most_instances
 from aural.deploy.instances import HOURS_PER_MONTH
 from aural.deploy.spec import Deployment
 
@@ -44,9 +44,9 @@ def _cost(deployment: Deployment) -> list[str]:
     if not price:
         return [f"cost: no price is known here for {machine.type}; set instance.price_per_hour"]
     source = "deploy.toml" if machine.price_per_hour else instances.origin(machine.type)
-    line = f"cost: {machine.count} x {machine.type} = {_money(price * machine.count)}"
-    most = deployment.scaling.max if deployment.scaling and not deployment.uses_components else machine.count
-    if most > machine.count:
+    first, most = first_instances(deployment), most_instances(deployment)
+    line = f"cost: {first} x {machine.type} = {_money(price * first)}"
+    if most > first:
         line += f"; at most {most} = {_money(price * most)}"
     return [f"{line} ({source})"]
 

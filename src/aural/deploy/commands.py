@@ -127,6 +127,8 @@ def test(file: Path, local: bool, audio: Path | None, url: str) -> None:
     """Send one clip through every route and show what comes back."""
     from aural.deploy import trial
 
+    if url and local:
+        raise click.UsageError("expected --url or --local, got both")
     clip = audio.read_bytes() if audio else trial.rehearsal()
     if url:
         results = trial.at(url.rstrip("/"), clip)

@@ -147,7 +147,7 @@ def _variant(deployment: Deployment, models: list[Resource]) -> dict[str, Any]:
     variant: dict[str, Any] = {
         "VariantName": deployment.variant,
         "InstanceType": machine.type,
-        "InitialInstanceCount": _initial_count(deployment),
+        "InitialInstanceCount": first_instances(deployment),
         "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
     }
     ami = machine.ami or _default_ami(deployment)
@@ -160,8 +160,18 @@ def _variant(deployment: Deployment, models: list[Resource]) -> dict[str, Any]:
     return variant | {"ModelName": models[0].name, "InitialVariantWeight": 1.0, **_patience(deployment)}
 
 
-def _initial_count(deployment: Deployment) -> int:
+def first_instances(deployment: Deployment) -> int:
     return max(deployment.machine.count, deployment.scaling.min if deployment.scaling else 1)
+
+
+def most_instances(deployment: Deployment) -> int:
+    """With components: as many as all copies at their most can need."""
+    scaling, first = deployment.scaling, first_instances(deployment)
+    most = scaling.max if scaling else 1
+    if not deployment.uses_components:
+        return max(first, most)
+    needed = sum(max(model.copies, most) * max(1, model.accelerators) for model in deployment.models)
+    return max(first, ceil(needed / max(1, instances.gpus_of(deployment.machine.type))))
 
 
 def _default_ami(deployment: Deployment) -> str:
@@ -177,18 +187,9 @@ def _patience(deployment: Deployment) -> dict[str, int]:
 
 
 def _managed(deployment: Deployment) -> dict[str, Any]:
-    """Instances follow the copies of the components: as many as all copies at their most can need."""
-    scaling = deployment.scaling
-    most = sum(
-        max(model.copies, scaling.max if scaling else 1) * max(1, model.accelerators) for model in deployment.models
-    )
-    room = max(1, instances.gpus_of(deployment.machine.type))
-    least = 0 if scaling and scaling.min == 0 else 1
-    return {
-        "Status": "ENABLED",
-        "MinInstanceCount": least,
-        "MaxInstanceCount": max(ceil(most / room), _initial_count(deployment)),
-    }
+    """Instances follow the copies of the components."""
+    least = 0 if deployment.scaling and deployment.scaling.min == 0 else 1
+    return {"Status": "ENABLED", "MinInstanceCount": least, "MaxInstanceCount": most_instances(deployment)}
 
 
 def _async_config(deployment: Deployment) -> dict[str, Any]:

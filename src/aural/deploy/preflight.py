@@ -3,53 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from aural.deploy.cloud import Cloud, Missing
-from aural.deploy.endpoint import REPOSITORY, Place, image_of
+from aural.deploy.endpoint import REPOSITORY, Place, image_of, most_instances
 from aural.deploy.spec import Deployment, Model
 from aural.errors import DeployError
 
-Check = Callable[[], str]
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`problem` forbids it, `note` is worth knowing; empty when all is well."""
+
+    problem: str = ""
+    note: str = ""
+
+
+Check = Callable[[], Finding]
 
 
 def problems(cloud: Cloud, deployment: Deployment, place: Place) -> tuple[list[str], list[str]]:
-    """What forbids it, and what could not be asked and is left to AWS to say later; one line each; none locally."""
+    """What forbids it, and what is worth knowing or could not be asked and is left to AWS to say later; one line each;
+    none locally."""
     if cloud.is_local or deployment.existing:
         return [], []
     checks: list[Check] = [partial(_quota, cloud, deployment)]
     checks += [partial(_image, cloud, model, place) for model in deployment.models if model.is_ours]
     checks += [partial(_data, cloud, model) for model in deployment.models if model.data.startswith("s3://")]
-    found: list[str] = []
-    unasked: list[str] = []
-    for check in checks:
-        try:
-            found.append(check())
-        except DeployError as error:
-            unasked.append(f"not checked: {error}")
-    return [line for line in found if line], unasked
+    found = [_found(check) for check in checks]
+    return [one.problem for one in found if one.problem], [one.note for one in found if one.note]
 
 
-def _quota(cloud: Cloud, deployment: Deployment) -> str:
-    machine = deployment.machine
-    most = max(machine.count, deployment.scaling.max if deployment.scaling else 0)
-    wanted = f"{machine.type} for endpoint usage"
-    quotas = cloud.pages("service-quotas", "list_service_quotas", "Quotas", ServiceCode="sagemaker")
-    value = next((quota["Value"] for quota in quotas if quota["QuotaName"] == wanted), None)
-    if value is None or value >= most:
-        return ""
-    return f"quota '{wanted}': {value:g}, and up to {most} are asked for; raise it in Service Quotas"
+def _found(check: Check) -> Finding:
+    try:
+        return check()
+    except DeployError as error:
+        return Finding(note=f"not checked: {error}")
 
 
-def _image(cloud: Cloud, model: Model, place: Place) -> str:
+def _quota(cloud: Cloud, deployment: Deployment) -> Finding:
+    name, most = f"{deployment.machine.type} for endpoint usage", most_instances(deployment)
+    value = _quota_of(cloud, name)
+    if value < most:
+        return Finding(f"quota '{name}': {value:g}, and up to {most} are asked for; raise it in Service Quotas")
+    if value < 2 * most and not deployment.uses_components:
+        return Finding(note=f"quota '{name}': {value:g}, and an update at {most} runs {2 * most} for a while")
+    return Finding()
+
+
+def _quota_of(cloud: Cloud, name: str) -> float:
+    """What the account has, or else what every account starts with. Raises DeployError when AWS lists neither."""
+    for listing in ("list_service_quotas", "list_aws_default_service_quotas"):
+        for quota in cloud.pages("service-quotas", listing, "Quotas", ServiceCode="sagemaker"):
+            if quota["QuotaName"] == name:
+                return float(quota["Value"])
+    raise DeployError(f"quota '{name}': unknown to Service Quotas")
+
+
+def _image(cloud: Cloud, model: Model, place: Place) -> Finding:
     """Ours must have been pushed."""
     image = image_of(model, place)
     tag = image.rpartition(":")[2]
     try:
         cloud.ask("ecr", "describe_images", repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])
     except Missing:
-        return f"image {image}: not in ECR. Build and push it:\n{push_commands(model.image, place)}"
-    return ""
+        return Finding(f"image {image}: not in ECR. Build and push it:\n{push_commands(model.image, place)}")
+    return Finding()
 
 
 def push_commands(flavour: str, place: Place) -> str:
@@ -66,10 +86,10 @@ def push_commands(flavour: str, place: Place) -> str:
     )
 
 
-def _data(cloud: Cloud, model: Model) -> str:
+def _data(cloud: Cloud, model: Model) -> Finding:
     bucket, _, key = model.data.removeprefix("s3://").partition("/")
     try:
         found = cloud.ask("s3", "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
     except Missing:
-        return f"models.{model.name}.data: no bucket {bucket}"
-    return "" if found.get("KeyCount") else f"models.{model.name}.data: nothing at {model.data}"
+        return Finding(f"models.{model.name}.data: no bucket {bucket}")
+    return Finding("" if found.get("KeyCount") else f"models.{model.name}.data: nothing at {model.data}")

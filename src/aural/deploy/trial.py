@@ -9,8 +9,9 @@ import time
 import wave
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
+from urllib.request import urlopen
 from uuid import uuid4
 
 from aural.client import Asked, Client
@@ -30,6 +31,11 @@ NAME, REGION = "server", "us-east-1"
 """Of a server that has neither; AWS's client wants them."""
 
 
+RAW, WHISPERS = "raw audio", "JSON, Whisper's"
+JUMPSTARTS = (RAW, WHISPERS)
+"""JumpStart's own container knows these, and no WebSocket."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     route: str
@@ -44,19 +50,48 @@ def run(cloud: Cloud, deployment: Deployment, clip: bytes) -> list[Result]:
     results = [Result("endpoint", standing.status == "InService", standing.status)]
     if deployment.asynchronous:
         return [*results, _try("asynchronous", lambda: _later(cloud, deployment, clip))]
-    for model in deployment.models or (Model(name="existing", image="cpu"),):
-        component = component_name(deployment, model) if deployment.uses_components else ""
-        with Client(deployment.name, deployment.region, cloud.url, component) as client:
-            results += _routes(client, model, clip, jumpstart=bool(model.jumpstart) and not cloud.is_local)
-    if deployment.uses_components:
-        return results
-    return [*results, _both_ways(f"sagemaker:{deployment.name}", region=deployment.region, url=cloud.url)]
+    models = deployment.models or (Model(name="existing", image="theirs"),)
+    theirs = [model for model in models if not _speaks_ours(cloud, model)]
+    answers = [answer for model in models for answer in _tried(cloud, deployment, model, clip)]
+    if not deployment.uses_components and not any(model.jumpstart for model in theirs):
+        answers.append(_both_ways(f"sagemaker:{deployment.name}", region=deployment.region, url=cloud.url))
+    return [*results, *(_lenient(answers) if theirs else answers)]
 
 
 def at(url: str, clip: bytes) -> list[Result]:
     """The same of a server that is no deployment."""
     with Client(NAME, REGION, url) as client:
-        return [*_routes(client, Model(name=NAME, image="cpu"), clip, jumpstart=False), _both_ways(url)]
+        answers = [_try(f"{NAME}: {route}", form) for route, form in _forms(client, clip).items()]
+    return [_try("ping", lambda: _ping(url)), *answers, _both_ways(url)]
+
+
+def _ping(url: str) -> str:
+    try:
+        with urlopen(f"{url}/ping", timeout=GREETING_S) as answer:
+            return str(answer.status)
+    except OSError as error:
+        raise DeployError(f"{url}/ping: {error}") from error
+
+
+def _speaks_ours(cloud: Cloud, model: Model) -> bool:
+    """Here our server stands in JumpStart's place."""
+    return model.is_ours or (bool(model.jumpstart) and cloud.is_local)
+
+
+def _lenient(answers: list[Result]) -> list[Result]:
+    """A container of others need not know every route: one that answers will do."""
+    if not any(one.ok for one in answers):
+        return answers
+    return [one if one.ok else replace(one, ok=True, skipped=True) for one in answers]
+
+
+def _tried(cloud: Cloud, deployment: Deployment, model: Model, clip: bytes) -> list[Result]:
+    component = component_name(deployment, model) if deployment.uses_components else ""
+    with Client(deployment.name, deployment.region, cloud.url, component) as client:
+        forms = _forms(client, clip)
+        if model.jumpstart and not cloud.is_local:
+            forms = {route: forms[route] for route in JUMPSTARTS}
+        return [_try(f"{model.name}: {route}", form) for route, form in forms.items()]
 
 
 def _both_ways(endpoint: str, **where: str) -> Result:
@@ -75,20 +110,23 @@ async def _greeting(endpoint: str, where: Mapping[str, str]) -> str:
     return str(json.loads(message or "{}").get("type", "closed"))
 
 
-def _routes(client: Client, model: Model, clip: bytes, *, jumpstart: bool) -> list[Result]:
-    """JumpStart's own container knows two of them."""
+def _forms(client: Client, clip: bytes) -> dict[str, Callable[[], str]]:
     text = b64encode(clip).decode()
-    forms: dict[str, Callable[[], str]] = {
-        "raw audio": lambda: _text(client.send(Asked(clip, "audio/wav"))),
-        "JSON, Whisper's": lambda: _json(client, {"audio_input": clip.hex()}),
+    return {
+        RAW: lambda: _text(client.send(Asked(clip, "audio/wav"))),
+        WHISPERS: lambda: _json(client, {"audio_input": clip.hex()}),
+        "JSON, Voxtral's": lambda: _json(client, {"transcription": {"audio": {"data": text}}}),
+        "JSON, Parakeet's": lambda: _json(client, {"audio": {"data": text}}),
+        "form, OpenAI's": lambda: _text(client.send(_form(clip))),
+        "response stream": lambda: str(list(client.stream(clip, content_type="audio/wav"))[-1]["text"]),
     }
-    if not jumpstart:
-        forms |= {
-            "JSON, Voxtral's": lambda: _json(client, {"transcription": {"audio": {"data": text}}}),
-            "JSON, Parakeet's": lambda: _json(client, {"audio": {"data": text}}),
-            "response stream": lambda: str(list(client.stream(clip, content_type="audio/wav"))[-1]["text"]),
-        }
-    return [_try(f"{model.name}: {name}", form) for name, form in forms.items()]
+
+
+def _form(clip: bytes) -> Asked:
+    boundary = uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="clip.wav"\r\n\r\n'
+    body = head.encode() + clip + f"\r\n--{boundary}--\r\n".encode()
+    return Asked(body, f"multipart/form-data; boundary={boundary}", attributes="route=/v1/audio/transcriptions")
 
 
 def _later(cloud: Cloud, deployment: Deployment, clip: bytes) -> str:
@@ -126,7 +164,7 @@ def _try(route: str, form: Callable[[], str]) -> Result:
         said = form()
     except AuralError as error:
         return Result(route, False, str(error))
-    except (ValueError, KeyError, IndexError) as error:
+    except (ValueError, TypeError, KeyError, IndexError) as error:
         return Result(route, False, f"expected a transcript in JSON, got something else: {error!r}")
     return Result(route, True, said[:LONGEST_SAID])
 
