@@ -37,18 +37,22 @@ def aws() -> Iterator[Aws]:
         account.hub.update(HUB)
         account.default_quotas.update({f"{kind} for endpoint usage": 20.0 for kind in INSTANCES})
         account.ask("ecr", "create_repository", repositoryName="aural")
-        for i, flavour in enumerate(("cpu", "cuda", "vllm")):
-            account.ask(
-                "ecr",
-                "put_image",
-                repositoryName="aural",
-                imageTag=f"{__version__}-{flavour}",
-                imageManifest=json.dumps({"mediaType": MANIFEST, "n": i}),
-            )
+        for flavour in ("cpu", "cuda", "vllm"):
+            push(account, flavour, flavour)
         account.ask("s3", "create_bucket", Bucket="my-models")
         for key in ("voxtral-mini-3b-2507/config.json", "parakeet-tdt-0.6b-v2/config.json"):
             account.ask("s3", "put_object", Bucket="my-models", Key=key, Body=b"{}")
         yield account
+
+
+def push(account: Aws, flavour: str, content: str) -> None:
+    account.ask(
+        "ecr",
+        "put_image",
+        repositoryName="aural",
+        imageTag=f"{__version__}-{flavour}",
+        imageManifest=json.dumps({"mediaType": MANIFEST, "content": content}),
+    )
 
 
 @pytest.fixture(scope="module")

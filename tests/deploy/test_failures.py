@@ -98,6 +98,14 @@ def test_an_endpoint_that_never_comes_up(aws: Aws, clock: Clock) -> None:
     assert remains(aws) == []
 
 
+def test_who_waits_hears_every_minute_how_long(aws: Aws, clock: Clock) -> None:
+    aws.script("DescribeEndpoint", *[{"EndpointStatus": "Creating"}] * 12)
+    said: list[str] = []
+    carry_out(aws, make_plan(example("parakeet-byoc"), aws), said.append, clock.patience())
+    waiting = [line.partition(": ")[2] for line in said if line.startswith("endpoint parakeet-tdt")]
+    assert waiting == ["Creating", "Creating, 1 min", "Creating, 2 min", "InService, 3 min"]
+
+
 def test_a_component_that_fails(aws: Aws, clock: Clock) -> None:
     aws.script("DescribeInferenceComponent", {"InferenceComponentStatus": "Failed", "FailureReason": "no room"})
     assert "no room" in failure(aws, clock, several())

@@ -12,7 +12,7 @@ from aural.deploy.plan import Plan, Verdict, make_plan, render
 from aural.deploy.spec import Alarms, Asynchronous, Deployment, Instance, Model, Scaling
 from aural.errors import DeployError
 from tests.deploy.aws import REGION, Aws, Clock, remains
-from tests.deploy.conftest import ARTICLE, example
+from tests.deploy.conftest import ARTICLE, example, push
 
 
 def quiet(line: str) -> None:
@@ -141,6 +141,17 @@ def test_what_leaves_the_file_leaves_the_account(aws: Aws, clock: Clock) -> None
     assert aws.ask("sns", "list_topics")["Topics"] == []
     operate.destroy(aws, smaller, quiet, clock.patience())
     assert remains(aws) == []
+
+
+def test_an_image_that_is_pushed_again_is_rolled_out(aws: Aws, clock: Clock) -> None:
+    deployment = example("voxtral-byoc")
+    apply(aws, clock, deployment)
+    assert verdicts(make_plan(deployment, aws)) == {Verdict.KEEP}
+    push(aws, "vllm", "another build of the same version")
+    plan = apply(aws, clock, deployment)
+    assert Verdict.CHANGE in verdicts(plan)
+    model = next(one.resource for one in plan.actions if one.resource.kind == "model").create.request
+    assert "/aural@sha256:" in model["PrimaryContainer"]["Image"]
 
 
 def test_an_asynchronous_endpoint(aws: Aws, clock: Clock) -> None:

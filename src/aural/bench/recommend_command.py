@@ -34,6 +34,8 @@ def recommend(
     from aural.bench import recommend as adviser
     from aural.bench.prices import load
 
+    if deploy_file is not None and deploy_file.exists():
+        raise click.UsageError(f"expected no file at {deploy_file}; there is one")
     own = [adviser.own_evidence(folder) for folder in runs]
     advice = adviser.advise(adviser.Scenario(**scenario), load(prices), own)
     click.echo(json.dumps(asdict(advice), indent=1) if as_json else text(advice))

@@ -31,20 +31,36 @@ def deploy() -> None:
 
 @deploy.command()
 @file_argument
-@click.option("--model", default="whisper-large-v3-turbo", show_default=True, help="Model to serve.")
-@click.option("--instance", default="ml.g6e.xlarge", show_default=True)
+@click.option("--from", "advice", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="What `aural recommend --json` printed: model, instance, number and target.")  # fmt: skip
+@click.option("--model", default="", show_default="whisper-large-v3-turbo", help="Model to serve.")
+@click.option("--instance", default="", show_default="ml.g6e.xlarge")
 @click.option("--name", default="aural", show_default=True, help="Name of the endpoint.")
 @click.option("--region", default="us-east-1", show_default=True)
 @click.option("--capacity-rps", type=float, help="Requests a second that one instance answered in `aural bench`.")
 @click.option("--latency-s", type=float, help="Mean latency at that rate.")
-def init(file: Path, **given: Any) -> None:
+def init(file: Path, advice: Path | None, name: str, region: str, **given: Any) -> None:
     """Write a commented deploy.toml; with a measured capacity, its scaling target comes from it."""
     from aural.deploy import template
 
     if file.exists():
         raise DeployError(f"expected no file at {file}; there is one")
-    file.write_text(template.write(**given))
+    if advice and any(given.values()):
+        raise click.UsageError("expected --from alone, or --model, --instance and a measurement; got both")
+    start = template.advised(advice) if advice else _start(**given)
+    file.write_text(template.write(start, name=name, region=region))
     click.echo(f"wrote {file}; next: aural deploy plan {file}")
+
+
+def _start(model: str, instance: str, capacity_rps: float | None, latency_s: float | None) -> Any:
+    from aural.deploy import template
+
+    model, instance = model or template.MODEL, instance or template.INSTANCE
+    if capacity_rps is not None and latency_s is not None:
+        return template.measured(model, instance, capacity_rps, latency_s)
+    if capacity_rps is None and latency_s is None:
+        return template.guessed(model, instance)
+    raise click.UsageError("expected both --capacity-rps and --latency-s, or neither")
 
 
 @deploy.command()

@@ -40,6 +40,8 @@ class Place:
     hub: Mapping[str, HubModel] = field(default_factory=dict)
     uploads: Mapping[str, str] = field(default_factory=dict)
     """s3://… of models whose data come from a local folder, by model name."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of our images that were pushed, by flavour: sha256:…"""
 
     @property
     def registry(self) -> str:
@@ -51,9 +53,17 @@ class Place:
 
 
 def image_of(model: Model, place: Place) -> str:
+    """Ours by digest where it is known: what is pushed again under its tag is another image, and is rolled out."""
     if model.jumpstart:
         return place.hub[model.jumpstart].image
-    return f"{place.registry}/{REPOSITORY}:{__version__}-{model.image}" if model.is_ours else model.image
+    if not model.is_ours:
+        return model.image
+    digest = place.digests.get(model.image)
+    return f"{place.registry}/{REPOSITORY}@{digest}" if digest else tagged_image(model.image, place)
+
+
+def tagged_image(flavour: str, place: Place) -> str:
+    return f"{place.registry}/{REPOSITORY}:{__version__}-{flavour}"
 
 
 def role_arn(deployment: Deployment, place: Place) -> str:

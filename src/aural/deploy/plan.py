@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from aural.deploy.blueprint import LOCAL_SERVICES, draw
 from aural.deploy.cloud import LOCAL_ACCOUNT, Cloud, Missing, look
 from aural.deploy.endpoint import OWNER_TAG, HubModel, Place
 from aural.deploy.owners import is_ours
+from aural.deploy.preflight import digests
 from aural.deploy.resources import Resource, changes
 from aural.deploy.spec import Deployment
 from aural.deploy.tidy import current_config, leaving
@@ -56,6 +57,8 @@ def make_plan(deployment: Deployment, cloud: Cloud | None) -> Plan:
     uploads = plan_uploads(deployment, account, local=local)
     addresses = {upload.model: upload.address for upload in uploads}
     place = Place(account, deployment.region, local, _hub(deployment, cloud), addresses)
+    if cloud is not None and not local:
+        place = replace(place, digests=digests(cloud, deployment, place))
     resources = draw(deployment, place)
     actions = [_judge(cloud, resource) for resource in resources]
     problems = [line for resource in resources for line in _problems(resource)]

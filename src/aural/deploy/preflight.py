@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from aural.deploy.cloud import Cloud, Missing
-from aural.deploy.endpoint import REPOSITORY, Place, image_of, most_instances
+from aural.deploy.endpoint import REPOSITORY, Place, most_instances, tagged_image
 from aural.deploy.spec import Deployment, Model
 from aural.errors import DeployError
 
@@ -63,23 +64,39 @@ def _quota_of(cloud: Cloud, name: str) -> float:
 
 def _image(cloud: Cloud, model: Model, place: Place) -> Finding:
     """Ours must have been pushed."""
-    image = image_of(model, place)
-    tag = image.rpartition(":")[2]
     try:
-        cloud.ask("ecr", "describe_images", repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])
+        digest_of(cloud, model.image, place)
     except Missing:
+        image = tagged_image(model.image, place)
         return Finding(f"image {image}: not in ECR. Build and push it:\n{push_commands(model.image, place)}")
     return Finding()
 
 
+def digests(cloud: Cloud, deployment: Deployment, place: Place) -> dict[str, str]:
+    """Of our images, by flavour; without those that are not there or that one may not ask for."""
+    found = {}
+    for flavour in sorted({model.image for model in deployment.models if model.is_ours}):
+        with suppress(DeployError):
+            found[flavour] = digest_of(cloud, flavour, place)
+    return found
+
+
+def digest_of(cloud: Cloud, flavour: str, place: Place) -> str:
+    """Raises Missing, DeployError."""
+    tag = tagged_image(flavour, place).rpartition(":")[2]
+    answer = cloud.ask("ecr", "describe_images", repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])
+    return str(answer["imageDetails"][0]["imageDigest"])
+
+
 def push_commands(flavour: str, place: Place) -> str:
     """For a machine with Docker, in the folder of the sources."""
-    image = image_of(Model(name="one", image=flavour), place)
+    image, where = tagged_image(flavour, place), f"--region {place.region}"
     login = f"docker login --username AWS --password-stdin {place.registry}"
     return "\n".join(
         [
-            f"  aws ecr create-repository --region {place.region} --repository-name {REPOSITORY}",
-            f"  aws ecr get-login-password --region {place.region} | {login}",
+            f"  aws ecr describe-repositories {where} --repository-names {REPOSITORY} > /dev/null"
+            f" || aws ecr create-repository {where} --repository-name {REPOSITORY}",
+            f"  aws ecr get-login-password {where} | {login}",
             f"  docker build --platform linux/amd64 -f containers/{flavour}.Dockerfile -t {image} .",
             f"  docker push {image}",
         ]

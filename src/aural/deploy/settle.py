@@ -14,6 +14,8 @@ from aural.errors import DeployError
 STATUS = {"endpoint": "EndpointStatus", "inference component": "InferenceComponentStatus"}
 BAD = frozenset({"Failed", "UpdateRollbackFailed", "OutOfService"})
 LOG_LINES = 20
+TELL_S = 60.0
+"""Between two lines about one status: silence looks like hanging."""
 
 
 def settle(
@@ -23,16 +25,18 @@ def settle(
     of its log."""
     if resource.kind not in STATUS:
         return
-    deadline, before = patience.now() + patience.limit_s, ""
+    began, told_s, before = patience.now(), 0.0, ""
     while True:
         there = look(cloud, resource) or {}
         status = _status(resource, there)
-        if status != before:
-            say(f"{resource.kind} {resource.name}: {status}")
-            before = status
+        waited_s = patience.now() - began
+        if status != before or waited_s - told_s >= TELL_S:
+            minutes = f", {waited_s / 60:.0f} min" if waited_s >= TELL_S else ""
+            say(f"{resource.kind} {resource.name}: {status}{minutes}")
+            before, told_s = status, waited_s
         if is_settled(resource, there):
             break
-        if patience.now() > deadline:
+        if waited_s > patience.limit_s:
             raise DeployError(f"{resource.kind} {resource.name}: still {status} after {patience.limit_s:.0f} s")
         patience.sleep(patience.poll_s)
     _judge(cloud, resource, there, status, wanted=wanted)

@@ -2,34 +2,64 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
 from aural import __version__
 from aural.deploy import instances
 from aural.deploy.scaling import propose_target
 from aural.errors import SettingsError
 
+MODEL, INSTANCE = "whisper-large-v3-turbo", "ml.g6e.xlarge"
 GUESSED_TARGET = 4.0
+GROWTH = 4
+"""Of the instances, at most."""
 
 
-def write(
-    *, model: str, instance: str, name: str, region: str, capacity_rps: float | None, latency_s: float | None
-) -> str:
-    """The file's text. Raises SettingsError for half a measurement."""
-    if (capacity_rps is None) != (latency_s is None):
-        raise SettingsError("expected both --capacity-rps and --latency-s, or neither")
-    if capacity_rps is None or latency_s is None:
-        target, origin = GUESSED_TARGET, "a guess: measure with `aural bench` and set it"
-    else:
-        target = propose_target(capacity_rps, latency_s, "concurrency")
-        origin = f"70 % of {capacity_rps:g} requests/s x {latency_s:g} s, as measured"
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is served on what, how many of it, and the target at which there are more; `origin` says whence that is."""
+
+    model: str
+    instance: str
+    count: int
+    target: float
+    origin: str
+
+
+def guessed(model: str, instance: str) -> Start:
+    return Start(model, instance, 1, GUESSED_TARGET, "a guess: measure with `aural bench` and set it")
+
+
+def measured(model: str, instance: str, capacity_rps: float, latency_s: float) -> Start:
+    target = propose_target(capacity_rps, latency_s, "concurrency")
+    return Start(model, instance, 1, target, f"70 % of {capacity_rps:g} requests/s x {latency_s:g} s, as measured")
+
+
+def advised(file: Path) -> Start:
+    """What `aural recommend --json` said. Raises SettingsError."""
+    try:
+        best = json.loads(file.read_text(encoding="utf-8"))["best"]
+        one = best["evidence"]
+        return Start(one["model"], one["instance"], int(best["count"]), float(best["target"]), "as recommended")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{file}: expected what `aural recommend --json` prints; {error!r}") from error
+
+
+def write(start: Start, *, name: str, region: str) -> str:
+    """The file's text."""
     return TEMPLATE.format(
         version=__version__,
-        model=model,
-        image=_image(model, instance),
-        instance=instance,
+        model=start.model,
+        image=_image(start.model, start.instance),
+        instance=start.instance,
         name=name,
         region=region,
-        target=target,
-        origin=origin,
+        count=start.count,
+        most=start.count * GROWTH,
+        target=start.target,
+        origin=start.origin,
     )
 
 
@@ -61,12 +91,12 @@ local = "whisper-base"         # what this machine serves in its place with --lo
 
 [instance]
 type = "{instance}"
-count = 1
+count = {count}
 # price_per_hour = 0.0        # overrides the price that is known
 
 [scaling]
-min = 1                        # 0 sleeps: the first call then fails, and waking takes minutes
-max = 4
+min = {count}                        # 0 sleeps: the first call then fails, and waking takes minutes
+max = {most}
 on = "concurrency"             # or "invocations" (a minute), or "gpu" (% of one GPU)
 target = {target}                   # {origin}
 
