@@ -15,6 +15,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.applicationautoscaling.models import ScalableDimensionValueSet
+from moto.core.botocore_stubber import MockRawResponse
 from moto.sagemaker.models import FakeEndpointConfig, sagemaker_backends
 
 from aural.deploy.cloud import Cloud
@@ -36,6 +37,7 @@ class Aws(Cloud):
     hub: dict[str, Answer] = field(default_factory=dict)
     quotas: dict[str, float] = field(default_factory=dict)
     default_quotas: dict[str, float] = field(default_factory=dict)
+    busy: Counter[str] = field(default_factory=Counter)
     bare: set[str] = field(default_factory=set)
     """Configurations for inference components, whose variants name no model."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -45,11 +47,16 @@ class Aws(Cloud):
         if service not in CLIENTS:
             client = CLIENTS[service] = Cloud.client(self, service)
             client.meta.events.register("before-call", lambda **event: STAGE[-1]._before(**event))
+            client.meta.events.register_first("before-send", lambda **event: STAGE[-1]._before_send(**event))
             client.meta.events.register("after-call", lambda **event: STAGE[-1]._after(**event))
         return CLIENTS[service]
 
     def fail(self, operation: str, code: str, message: str = "no", *, status: int = 400, times: int = 1) -> None:
         self.faults.setdefault(operation, []).extend([(code, message, status)] * times)
+
+    def throttle(self, operation: str, times: int = 1) -> None:
+        """As botocore sees it, which repeats such a call by itself; not for the calls that moto does not know."""
+        self.busy[operation] += times
 
     def script(self, operation: str, *states: Answer) -> None:
         self.scripts[operation] = list(states)
@@ -65,6 +72,13 @@ class Aws(Cloud):
         if model.name == "CreateEndpointConfig":
             params["body"] = self._with_model_names(params["body"])
         return None
+
+    def _before_send(self, event_name: str, request: Any, **rest: Any) -> Any:
+        operation = event_name.rpartition(".")[2]
+        if not self.busy[operation]:
+            return None
+        self.busy[operation] -= 1
+        return AWSResponse(request.url, 400, {}, MockRawResponse(THROTTLED))
 
     def _with_model_names(self, body: bytes) -> bytes:
         """moto wants one in each variant; with inference components there is none, so it gets any."""
@@ -84,6 +98,7 @@ class Aws(Cloud):
             parsed.update(states.pop(0))
 
 
+THROTTLED = b'{"__type": "ThrottlingException", "message": "Rate exceeded"}'
 DIMENSIONS = Enum(
     "Dimensions",
     {one.name: one.value for one in ScalableDimensionValueSet}

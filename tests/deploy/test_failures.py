@@ -49,8 +49,8 @@ def test_a_refusal_at_any_step_leaves_nothing(aws: Aws, clock: Clock, operation:
     assert remains(aws) == []
 
 
-def test_throttling_is_waited_out(aws: Aws, clock: Clock) -> None:
-    aws.fail("CreateEndpoint", "ThrottlingException", "Rate exceeded", times=1)
+def test_throttling_without_end_is_told(aws: Aws, clock: Clock) -> None:
+    aws.fail("CreateEndpoint", "ThrottlingException", "Rate exceeded")
     message = failure(aws, clock, example("parakeet-byoc"))
     assert "slow down" in message
     assert remains(aws) == []
