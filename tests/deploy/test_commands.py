@@ -44,6 +44,9 @@ def test_a_life_at_the_command_line(aws: Aws, file: Path, run: Run) -> None:
     assert "TargetValue: 16.0 → 8.0" in run("plan")
     file.write_text(file.read_text().replace('image = "vllm"', 'image = "vllm"\nenvironment = { A = "1" }'))
     assert "change endpoint voxtral-mini" in run("update", "--yes", "--canary", "5")
+    file.write_text(file.read_text().replace("[alarms]\nlatency_ms = 20000", ""))
+    assert "delete    alarm voxtral-mini-latency" in run("plan")
+    assert '"cloudwatch.delete_alarms"' in run("plan", "--requests")
     run("scale", "--count", "2")
     status = json.loads(run("status", "--json"))
     assert status["parts"] == ["AllTraffic: 2 of 2 instances"]

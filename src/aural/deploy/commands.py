@@ -80,8 +80,9 @@ def plan(file: Path, local: bool, dry_run: bool, requests: bool) -> None:
             made = _checked(cloud, deployment)
     click.echo(planning.render(made))
     for action in made.actions if requests else ():
-        call = action.resource.create
-        click.echo(json.dumps({"call": f"{call.service}.{call.operation}", "request": call.request}))
+        call = action.resource.delete if action.verdict is planning.Verdict.DELETE else action.resource.create
+        if call is not None:
+            click.echo(json.dumps({"call": f"{call.service}.{call.operation}", "request": call.request}))
     if made.problems:
         raise DeployError(f"{len(made.problems)} problems")
 
