@@ -216,6 +216,18 @@ def test_nothing_is_taken_from_an_endpoint_that_still_moves(aws: Aws, clock: Clo
     assert {one.resource.name for one in plan.actions if one.resource.kind == "endpoint config"} < set(remains(aws))
 
 
+def test_an_update_under_way_is_waited_for_and_not_repeated(aws: Aws, clock: Clock) -> None:
+    deployment = example("parakeet-byoc")
+    apply(aws, clock, deployment)
+    old = operate.status(aws, deployment).config
+    apply(aws, clock, changed(deployment))
+    aws.script("DescribeEndpoint", {"EndpointStatus": "Updating", "EndpointConfigName": old})
+    plan = make_plan(changed(deployment), aws)
+    assert Verdict.CHANGE in verdicts(plan)
+    carry_out(aws, plan, quiet, clock.patience())
+    assert aws.calls["UpdateEndpoint"] == 1
+
+
 def test_a_component_that_goes_back_has_failed(aws: Aws, clock: Clock) -> None:
     deployment = several()
     apply(aws, clock, deployment)

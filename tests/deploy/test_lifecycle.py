@@ -198,6 +198,7 @@ def test_local_weights_are_uploaded_once_and_taken_away(
         aws.fail(operation, code, "because", status=status)
         with pytest.raises(DeployError, match="denies it") as caught:
             carry_out(aws, plan, quiet, clock.patience())
+        assert "Nothing had been made" not in str(caught.value)
         assert f"What was uploaded stays for the next run, or for destroy: {plan.uploads[0].address}" in str(
             caught.value
         )

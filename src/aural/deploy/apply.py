@@ -52,13 +52,19 @@ class Work:
                 remove(self.cloud, resource, self.patience)
                 self._create(resource)
             case Verdict.CHANGE:
-                settle(self.cloud, resource, self.patience, self.say, wanted=False)
-                assert resource.update is not None
-                self.changed.append(resource)
-                self.answers[resource.key] = self.cloud.call(self._resolved(resource.update))
+                self._change(resource)
             case _:
                 self.answers[resource.key] = action.there or {}
         settle(self.cloud, resource, self.patience, self.say, wanted=action.verdict is not Verdict.CREATE)
+
+    def _change(self, resource: Resource) -> None:
+        """What was under way may have brought it to what is wanted already."""
+        there = settle(self.cloud, resource, self.patience, self.say, wanted=False)
+        if there is not None and not changes(resource, there):
+            return
+        assert resource.update is not None
+        self.changed.append(resource)
+        self.answers[resource.key] = self.cloud.call(self._resolved(resource.update))
 
     def _create(self, resource: Resource) -> None:
         call = self._resolved(resource.create)
@@ -128,24 +134,24 @@ def carry_out(cloud: Cloud, plan: Plan, say: Say, patience: Patience | None = No
         kept = work.kept()
         doomed = [one for one in reversed(work.made) if one not in kept]
         left = remove_all(cloud, doomed, work.patience, say)
-        raise DeployError("\n".join([str(error), *_epitaph(kept, doomed, left), *_uploaded(plan)])) from error
+        raise DeployError("\n".join([str(error), *_epitaph(plan, kept, doomed, left)])) from error
     gone = [action.resource for action in plan.actions if action.verdict is Verdict.DELETE]
     if left := remove_all(cloud, gone, work.patience, say):
         raise DeployError("all stands; these are no longer needed and could not be deleted:\n" + "\n".join(left))
 
 
-def _uploaded(plan: Plan) -> list[str]:
-    """A second upload of gigabytes would cost more than they do."""
-    return [f"What was uploaded stays for the next run, or for destroy: {one.address}" for one in plan.uploads]
-
-
-def _epitaph(kept: list[Resource], gone: list[Resource], left: list[str]) -> list[str]:
-    if left:
-        return ["These could not be taken away again; delete them by hand:", *left]
-    if not kept:
-        return ["What this run had made is gone again." if gone else "Nothing had been made."]
-    names = ", ".join(f"{one.kind} {one.name}" for one in kept)
-    return [f"The endpoint was changed before that, so what it may use stays: {names}. Apply again, or roll back."]
+def _epitaph(plan: Plan, kept: list[Resource], gone: list[Resource], left: list[str]) -> list[str]:
+    """Uploads stay: a second one of gigabytes would cost more than they do."""
+    lines = ["These could not be taken away again; delete them by hand:", *left] if left else []
+    if kept:
+        names = ", ".join(f"{one.kind} {one.name}" for one in kept)
+        lines.append(
+            f"The endpoint was changed before that; what it may use stays: {names}. Apply again, or roll back."
+        )
+    elif gone and not left:
+        lines.append("What this run had made is gone again.")
+    lines += [f"What was uploaded stays for the next run, or for destroy: {one.address}" for one in plan.uploads]
+    return lines or ["Nothing had been made."]
 
 
 def remove(cloud: Cloud, resource: Resource, patience: Patience) -> bool:

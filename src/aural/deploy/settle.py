@@ -20,11 +20,11 @@ TELL_S = 60.0
 
 def settle(
     cloud: Cloud, resource: Resource, patience: Patience, say: Callable[[str], None], *, wanted: bool = True
-) -> None:
-    """Wait until an endpoint or component stands, as `wanted` or as it was. Raises DeployError: why, and the last lines
-    of its log."""
+) -> dict[str, Any] | None:
+    """Wait until an endpoint or component stands, as `wanted` or as it was, and give what stands then; None for all
+    that needs no waiting. Raises DeployError: why, and the last lines of its log."""
     if resource.kind not in STATUS:
-        return
+        return None
     began, told_s, before = patience.now(), 0.0, ""
     while True:
         there = look(cloud, resource) or {}
@@ -40,6 +40,7 @@ def settle(
             raise DeployError(f"{resource.kind} {resource.name}: still {status} after {patience.limit_s:.0f} s")
         patience.sleep(patience.poll_s)
     _judge(cloud, resource, there, status, wanted=wanted)
+    return there
 
 
 def is_settled(resource: Resource, there: dict[str, Any] | None) -> bool:
