@@ -47,3 +47,15 @@ async def test_who_gives_up_hands_on_what_he_got() -> None:
     await third
     assert [first.cancelled(), second.cancelled()] == [True, True]
     assert (places.taken, places.waiting) == (1, 0)
+
+
+@in_loop
+async def test_who_has_just_given_up_gets_none() -> None:
+    places = Places(1)
+    places.take()
+    first, second = await waiting(places, 2)
+    first.cancel()  # it does not know yet
+    places.release()
+    await second
+    places.release()
+    assert (places.taken, places.waiting, places.free) == (0, 0, 1)

@@ -31,10 +31,12 @@ class Places:
 
     def release(self) -> None:
         """Hand one on to whoever waits longest, or free it."""
-        if self._turns:
-            self._turns.popleft().set_result(None)
-        else:
-            self.taken -= 1
+        while self._turns:
+            turn = self._turns.popleft()
+            if not turn.done():  # else whoever waited has just given up
+                turn.set_result(None)
+                return
+        self.taken -= 1
 
     async def turn(self) -> None:
         """Take one as soon as there is one."""
@@ -45,8 +47,8 @@ class Places:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn in self._turns:
-                self._turns.remove(turn)
-            else:
+            if not turn.cancelled():
                 self.release()
+            elif turn in self._turns:
+                self._turns.remove(turn)
             raise
