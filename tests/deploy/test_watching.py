@@ -82,7 +82,8 @@ def test_the_dashboard_shows_all_that_one_watches() -> None:
 
 
 def test_an_asynchronous_endpoint_shows_what_waits() -> None:
-    deployment = replace(example("parakeet-byoc"), asynchronous=Asynchronous(output="s3://results/"))
+    asynchronous = Asynchronous(output="s3://results/")
+    deployment = replace(example("parakeet-byoc"), asynchronous=asynchronous, scaling=None, alarms=None)
     metrics = set.union(*drawn(deployment).values())
     assert {"AWS/SageMaker ApproximateBacklogSize", "AWS/SageMaker ApproximateAgeOfOldestRequest"} <= metrics
     assert not {"AWS/SageMaker Invocations", "AWS/SageMaker OverheadLatency"} & metrics
