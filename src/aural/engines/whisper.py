@@ -36,6 +36,9 @@ from aural.types import SAMPLE_RATE, Clip, Options, Reason, Samples, Segment, Su
 
 MARGIN_FRAMES = 2 * FRAMES_PER_S
 """What a fitted window hears after the clip."""
+STEP_FRAMES = FRAMES_PER_S // 2
+"""By which windows grow. oneDNN makes kernels for each length that it meets and keeps those of the last hundred or so:
+a megabyte each, and a length that it does not know takes a seventh longer."""
 TAIL_FRAMES = 8 * FRAMES_PER_S
 """Silence that the decoder sees after the clip, at least, when its window was fitted."""
 SHORTEST_CLIP = SAMPLE_RATE // 10
@@ -355,8 +358,8 @@ def _budget(take: Take) -> int:
 
 
 def _window(mel: Samples, frames: int) -> Samples:
-    """Log-mel frames cut or zero-padded to an even number of them, 30 s at most, shape (n_mels, frames)."""
-    window = np.zeros((mel.shape[0], min(frames + frames % 2, FULL_FRAMES)), np.float32)
+    """Log-mel frames cut or zero-padded to whole steps, 30 s at most, shape (n_mels, frames)."""
+    window = np.zeros((mel.shape[0], min(-(-frames // STEP_FRAMES) * STEP_FRAMES, FULL_FRAMES)), np.float32)
     content = min(mel.shape[1], window.shape[1])
     window[:, :content] = mel[:, :content]
     return window

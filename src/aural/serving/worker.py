@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import socket
 import sys
 import time
@@ -18,6 +19,8 @@ from aural.serving.rehearsal import rehearsal
 from aural.types import SAMPLE_RATE, Clip, Transcript
 
 NICENESS = 5
+TRIM_EVERY_S = 30.0
+"""Clips of all lengths leave holes in a heap that is told to keep its memory; so often their pages are given back."""
 
 
 def serve(pipe: socket.socket) -> None:
@@ -33,12 +36,16 @@ def serve(pipe: socket.socket) -> None:
         messages.send(pipe, LoadRefused(str(error) if isinstance(error, LoadFailed) else _words(error)))
         return
     messages.send(pipe, Ready(engine.capabilities, rtfx, loaded - began, time.perf_counter() - loaded))
+    trimmed = time.perf_counter()
     while True:
         batch = messages.receive(pipe)
         assert isinstance(batch, messages.Hear)
         start = time.perf_counter()
         results = hear(engine, batch.clips)
         messages.send(pipe, Heard(results, time.perf_counter() - start))
+        if time.perf_counter() - trimmed > TRIM_EVERY_S:
+            give_back()
+            trimmed = time.perf_counter()
 
 
 def hear(engine: Engine, clips: Sequence[Clip]) -> tuple[Transcript | Mishap, ...]:
@@ -62,6 +69,12 @@ def warm_up(engine: Engine, max_batch: int) -> float:
     start = time.perf_counter()
     engine.transcribe([Clip(speech)] * max_batch)
     return len(speech) * max_batch / SAMPLE_RATE / (time.perf_counter() - start)
+
+
+def give_back() -> None:
+    """Return the free pages of the heap to the system, where the C library can (glibc)."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _words(error: Exception) -> str:
