@@ -313,3 +313,14 @@ async def test_a_clip_is_tried_again_after_a_pause(upstream: Upstream, monkeypat
         with pytest.raises(Overloaded, match="The server is overloaded"):
             await heard(scheduler, "hello")
         assert (scheduler.state, only(scheduler).vacancies) == (State.READY, 2)
+
+
+@in_loop
+async def test_whatever_breaks_the_watch_starts_it_anew(upstream: Upstream) -> None:
+    async def strange(request: httpx.Request) -> httpx.Response:
+        raise ValueError("no answer that anybody foresaw")
+
+    async with beside() as scheduler:
+        upstream.routes[HEALTH] = in_turn(strange, says())
+        await until(lambda: only(scheduler).restarts == 1 and only(scheduler).state is State.READY)
+        assert await heard(scheduler, "hello") == "hello"
