@@ -208,8 +208,7 @@ class Replica:
                 failures, self.error = len(BACKOFF_S), str(error)
             except (OSError, EOFError) as error:
                 failures, self.error = failures + 1, f"{self.spec.name}: the worker died or hung while loading: {error}"
-            except Exception as error:
-                log.error("supervision broke", exc_info=error)
+            except Exception as error:  # noqa: BLE001 - a worker that nobody watches would count as well for ever
                 failures, self.error = failures + 1, f"{self.spec.name}: {type(error).__name__}: {error}"
             about = {"model": self.spec.name, "exit_status": await self._end(), "error": self.error}
             if self.capabilities is None and failures >= len(BACKOFF_S):
