@@ -16,7 +16,7 @@ from aural.engines.weights import cache_folder, digest
 from aural.errors import AuralError
 from aural.serving.placement import Machine, this_machine
 from aural.serving.supervisor import worker_environment
-from aural.serving.vllm import vllm_command
+from aural.serving.vllm_link import vllm_command
 from aural.settings import ModelSettings, Settings
 
 INSTRUCTION_SETS = ("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8")

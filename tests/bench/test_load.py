@@ -73,7 +73,7 @@ def covering(load: Load, mean_s: float, seeds: int) -> float:
     held = []
     for seed in range(seeds):
         answers = cell(Endpoint(exponential(seed)), replace(load, name=f"run {seed}")).answers
-        block = Figures(Cell(Done(load, 0, 0, Watch()), answers), [], "en")._block
+        block = Figures(Cell(Done(load, 0, 0, Watch()), answers), [], "en").block
         for q in (50, 95):
             interval = stats.quantile([a.latency_s for a in answers], q, block)
             held.append(interval.low <= -mean_s * math.log(1 - q / 100) <= interval.high)

@@ -81,7 +81,7 @@ class Pair:
     @cached_property
     def block(self) -> int:
         """Neighbours that may have waited in one queue, of the longer of the two."""
-        return max(1, *(figures._block for figures in (self.ours, self.theirs)))
+        return max(1, *(figures.block for figures in (self.ours, self.theirs)))
 
 
 def _latencies(figures: Figures) -> list[float]:

@@ -60,7 +60,7 @@ class Figures:
 
     @cached_property
     def latency(self) -> stats.Latency:
-        return stats.latency([a.latency_s for a in self.completed], self._block)
+        return stats.latency([a.latency_s for a in self.completed], self.block)
 
     @property
     def elapsed_s(self) -> float:
@@ -77,11 +77,11 @@ class Figures:
         """Answers a second from the first request to the last answer; the interval resamples the gaps between them."""
         if not self.completed:
             return Estimate(0.0, 0.0, 0.0)
-        mean_gap = stats.bootstrap(self.gaps_s, np.mean, self._block)
+        mean_gap = stats.bootstrap(self.gaps_s, np.mean, self.block)
         return Estimate(len(self.completed) / self.elapsed_s, 1 / mean_gap.high, 1 / mean_gap.low)
 
     @property
-    def _block(self) -> int:
+    def block(self) -> int:
         """Neighbours that may have waited in one queue: those in flight together; in an open loop a stretch that grows
         with the sample."""
         return self.load.callers if self.load.kind in ("single", "closed") else math.isqrt(len(self.completed))

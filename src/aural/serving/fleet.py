@@ -120,6 +120,11 @@ class Fleet:
         with wanted.tenure.lease() as transcriber:
             yield transcriber
 
+    async def capabilities(self, name: str | None) -> Capabilities:
+        """What a model can do, loaded if it is not. Raises what `use` raises."""
+        async with self.use(name) as transcriber:
+            return transcriber.scheduler.capabilities
+
     async def _awake(self, model: Model) -> None:
         """Returns when the model is loaded, or may be by asking again."""
         if self._draining:

@@ -9,17 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import shutil
-import signal
-import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from enum import Enum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +25,7 @@ from aural.serving.messages import Heard, Mishap
 from aural.serving.places import Places
 from aural.serving.rehearsal import rehearsal
 from aural.serving.supervisor import LOAD_S, STALL_FACTOR, STALL_S, Replica, State, WorkerGone, resident_bytes
+from aural.serving.vllm_link import Health, Link, launch
 from aural.types import SAMPLE_RATE, Clip, Transcript
 
 if TYPE_CHECKING:
@@ -41,14 +34,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("aural.vllm")
 
 HEALTH_EVERY_S = 2.0
-HEALTH_S, MISSES = 5.0, 3
-"""An answer to /health takes no longer; one that misses so many in a row is given up."""
+MISSES = 3
+"""One that is silent so many times in a row is given up."""
 BUSY_S = 1.0
 """A clip that vLLM is too busy for is tried once more after this pause."""
 CANARY_EVERY_S = 60.0
 GRACE_S, GRACE_ELSEWHERE_S = 30.0, 10.0
 """Clips wait so long for a vLLM that is gone, ours or one elsewhere; then they are refused until it is back."""
-END_S = 8.0
 WRONG_ARGUMENTS = b"ended 2\n"
 """What the guardian says of a command whose arguments nobody understands: trying again would not help."""
 ANSWER_S, TURN_S = 600.0, 30.0
@@ -57,65 +49,12 @@ TRANSCRIBE_RTFX = 1.0
 """Assumed before anything was heard."""
 
 
-class Health(Enum):
-    """What /health says."""
-
-    WELL = "well"
-    SILENT = "silent"
-    """No answer in time, or none that makes sense: it may be busy."""
-    GONE = "gone"
-    """Nobody listens, or vLLM says that its engine is dead."""
-
-
-@dataclass(slots=True)
-class _Link:
-    """A vLLM that may not be ready yet, and, when it is ours, its guardian and the pipe to that."""
-
-    voxtral: Voxtral
-    client: httpx.AsyncClient
-    guardian: asyncio.subprocess.Process | None = None
-    reader: asyncio.StreamReader | None = None
-    writer: asyncio.StreamWriter | None = None
-    pid: int | None = None
-
-    async def health(self) -> Health:
-        import httpx
-
-        try:
-            async with asyncio.timeout(HEALTH_S):
-                response = await self.client.get("/health")
-        except httpx.ConnectError:
-            return Health.GONE
-        except (httpx.HTTPError, RuntimeError, TimeoutError):  # RuntimeError when the client was closed meanwhile
-            return Health.SILENT
-        if response.status_code == 503:
-            return Health.GONE
-        return Health.WELL if response.is_success or response.status_code == 404 else Health.SILENT
-
-    async def end(self) -> str | None:
-        """End what is ours; returns what the guardian said of it."""
-        await self.client.aclose()
-        if self.guardian is None or self.reader is None or self.writer is None:
-            return None
-        if self.writer.can_write_eof():
-            self.writer.write_eof()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await self.guardian.wait()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.guardian.pid, signal.SIGKILL)
-        await self.guardian.wait()
-        last = (await self.reader.read()).decode(errors="replace").strip()
-        self.writer.close()
-        return last or None
-
-
 class Vllm(Replica):
     """A replica that hears many clips at once, one by one."""
 
     def __init__(self, spec: ModelSpec, max_batch: int, on_change: Any) -> None:
         super().__init__(spec, max_batch, on_change)
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._asked: dict[int, asyncio.Task[Transcript]] = {}
         """What vLLM is hearing, by the identity of the clip."""
         self._places = Places(spec.places)
@@ -192,13 +131,13 @@ class Vllm(Replica):
         except Exception as error:  # noqa: BLE001 - as in a worker: whatever it is, it belongs to this clip
             return Mishap(f"{type(error).__name__}: {error}")
 
-    def _suspect(self, link: _Link) -> None:
+    def _suspect(self, link: Link) -> None:
         """Give it nothing more until it has been looked after."""
         if link is self._link and self.state is State.READY:
             self._set(State.RESTARTING)
             self._doubt.set()
 
-    async def _transcript(self, link: _Link, clip: Clip) -> Transcript:
+    async def _transcript(self, link: Link, clip: Clip) -> Transcript:
         """What vLLM hears, unless it takes far too long or is given up or dropped meanwhile; raises WorkerGone."""
         audio_s = len(clip) / SAMPLE_RATE
         task = asyncio.ensure_future(_heard(link, clip))
@@ -221,7 +160,7 @@ class Vllm(Replica):
         if self._places.waiting >= self._places.count:
             raise self._overloaded()
 
-    def _ready(self) -> _Link:
+    def _ready(self) -> Link:
         if self._link is None or self.state is not State.READY:
             raise NotReady(self.spec.name, self.state.value)
         return self._link
@@ -299,7 +238,7 @@ class Vllm(Replica):
         self._doubt.clear()
         self._set(State.READY)
 
-    async def _until_well(self, link: _Link, began: float) -> None:
+    async def _until_well(self, link: Link, began: float) -> None:
         while await link.health() is not Health.WELL:
             if link.guardian and link.reader and link.guardian.returncode is not None:
                 if await link.reader.read() == WRONG_ARGUMENTS:
@@ -337,7 +276,7 @@ class Vllm(Replica):
             doubt.cancel()
         self._doubt.clear()
 
-    async def _hears(self, link: _Link) -> bool:
+    async def _hears(self, link: Link) -> bool:
         """Ask for a canary's transcript after a stall, and when nothing was heard for long. Clips that are being heard
         have deadlines of their own; each chat that is being answered may hold it up."""
         is_quiet = time.monotonic() - self._heard_at > CANARY_EVERY_S
@@ -361,19 +300,14 @@ class Vllm(Replica):
             task.cancel()
         return await link.end() if link else None
 
-    async def _connect(self) -> _Link:
+    async def _connect(self) -> Link:
         if self.spec.upstream:
             voxtral = Voxtral(self.spec.upstream, self.spec)
-            return _Link(voxtral, voxtral.client())
-        port = _free_port()
-        voxtral = Voxtral(f"http://127.0.0.1:{port}", self.spec)
-        where = ("--host", "127.0.0.1", "--port", str(port), "--served-model-name", self.spec.name)
-        command = [*vllm_command(), "serve", self.spec.source, *where, *self.spec.arguments]
-        log.info("starting vLLM", extra={"model": self.spec.name, "command": command})
-        return await _guarded(voxtral, command, _environment(self.spec))
+            return Link(voxtral, voxtral.client())
+        return await launch(self.spec)
 
 
-async def _heard(link: _Link, clip: Clip) -> Transcript:
+async def _heard(link: Link, clip: Clip) -> Transcript:
     """The transcript, at the second try when vLLM was busy."""
     try:
         return await link.voxtral.hear(link.client, clip)
@@ -382,56 +316,12 @@ async def _heard(link: _Link, clip: Clip) -> Transcript:
         return await link.voxtral.hear(link.client, clip)
 
 
-async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[str, str]) -> _Link:
-    """The command under its guardian."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            guardian = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "aural.serving.guardian", str(theirs.fileno()), *command),
-                pass_fds=[theirs.fileno()],
-                env=environment,
-            )
-        except BaseException:
-            writer.close()
-            raise
-    said = (await reader.readline()).decode().split()
-    pid = int(said[1]) if said[:1] == ["pid"] else None
-    return _Link(voxtral, voxtral.client(), guardian, reader, writer, pid)
-
-
 def answerer(scheduler: Door) -> Vllm:
     """The replica that can chat and is used least; raises NotReady."""
     ready = [one for one in scheduler.replicas if isinstance(one, Vllm) and one.state is State.READY]
     if not ready:
         raise NotReady(scheduler.name, scheduler.state.value)
     return min(ready, key=lambda one: one.load)
-
-
-def vllm_command() -> list[str]:
-    """The command that is vLLM; raises LoadFailed when it is not installed."""
-    found = shutil.which("vllm")
-    if found:
-        return [found]
-    if find_spec("vllm"):
-        return [sys.executable, "-m", "vllm.entrypoints.cli.main"]
-    raise LoadFailed(
-        "expected vLLM for Voxtral, found none: install it (pip install 'vllm[audio]'), or name one with --upstream"
-    )
-
-
-def _environment(spec: ModelSpec) -> dict[str, str]:
-    """vLLM sees only its own cards, and phones nobody."""
-    cards = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.cards))} if spec.cards else {}
-    return {**os.environ, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", **cards}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _group_bytes(group: int) -> int:

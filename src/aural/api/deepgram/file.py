@@ -59,9 +59,8 @@ def _ask(request: Request, body: bytes, model: str | None, options: Options, scr
 
 async def _finest(request: Request, model: str | None) -> Timestamps:
     """Times of words where the model gives them."""
-    async with service_of(request).fleet.use(model) as transcriber:
-        can = transcriber.scheduler.capabilities.timestamps
-    return Timestamps.WORD if Timestamps.WORD in can else Timestamps.NONE
+    can = await service_of(request).fleet.capabilities(model)
+    return Timestamps.WORD if Timestamps.WORD in can.timestamps else Timestamps.NONE
 
 
 def _raw(request: Request) -> RawFormat | None:

@@ -184,9 +184,8 @@ def _companion(socket: WebSocket, wish: Wish, request_id: str) -> Companion:
 
 async def _timed(wish: Wish, live: Live) -> Wish:
     """With times of words, where the model gives them; elsewhere they are spread over the sound."""
-    async with live.fleet.use(wish.live.model) as transcriber:
-        can = transcriber.scheduler.capabilities.timestamps
-    if Timestamps.WORD not in can:
+    can = await live.fleet.capabilities(wish.live.model)
+    if Timestamps.WORD not in can.timestamps:
         return wish
     options = replace(wish.live.options, timestamps=Timestamps.WORD)
     return replace(wish, live=replace(wish.live, options=options))
