@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,10 @@ class Aural:
     flags: tuple[str, ...] = ()
     name: str = "aural"
     endpointing_s: float | None = ENDPOINTING_MS / 1000
+    aural: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """What a session asks for beyond captions."""
+    listener: Callable[[events.Event], None] | None = None
+    """Is told every event as it comes."""
 
     def server(self, port: int) -> Server:
         command = [sys.executable, "-m", "aural", "serve", "--model", self.model, "--port", str(port), *self.flags]
@@ -77,9 +81,12 @@ class Aural:
         def show(name: str, draft: str = "", kind: Any = "text") -> None:
             shown.append(Shown(time.perf_counter() - began, name, committed.get(name, ""), draft, kind))
 
-        async with connect_aural(f"http://127.0.0.1:{port}", Wish(language="en", silence_ms=ENDPOINTING_MS)) as session:
+        wish = Wish(language="en", silence_ms=ENDPOINTING_MS, aural=self.aural)
+        async with connect_aural(f"http://127.0.0.1:{port}", wish) as session:
             sending = asyncio.create_task(_send(session.send, item, began, session.finish))
             async for event in session:
+                if self.listener:
+                    self.listener(event)
                 match event:
                     case events.Grown(name, text):
                         committed[name] = committed.get(name, "") + text
