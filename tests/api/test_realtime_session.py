@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aural.api.realtime_events import Writer
 from aural.api.realtime_session import ENCODINGS, EXTRAS, WireSession
 from aural.errors import BadRequest
+from aural.live.events import SpeechStarted
 from aural.live.settings import Manual, SemanticVad, ServerVad
 
 SESSION = WireSession("sess_1", "whisper-tiny.en")
@@ -65,3 +67,11 @@ def test_eagerness_is_how_long_more_is_waited_for(eagerness, most_ms):
 def test_words_are_asked_of_the_engine_when_the_client_asks():
     assert SESSION.live().options.timestamps == "none"
     assert SESSION.updated({"include": ["aural.words"]}, "ga").live().options.timestamps == "word"
+
+
+def test_who_commits_is_not_told_of_speech_that_starts():
+    """As at OpenAI: without turn detection there is none."""
+    started = SpeechStarted("item_1", 0)
+    assert [wire["type"] for wire in Writer("ga").of(started, SESSION)] == ["input_audio_buffer.speech_started"]
+    manual = SESSION.updated({"audio": {"input": {"turn_detection": None}}}, "ga")
+    assert list(Writer("ga").of(started, manual)) == []

@@ -54,7 +54,7 @@ class Stage:
     def of(cls, settings: LiveSettings | None = None, hear: Callable[[Clip], Transcript] = read) -> Stage:
         return cls(Session(settings or LiveSettings(), Checkpoint(0, "u", 0), detects_language=True), hear)
 
-    def play(self, audio: Samples, cuts: Iterable[int] = ()) -> None:
+    def play(self, audio: Samples, cuts: Iterable[int] = (), *, answer: bool = True) -> None:
         """In pieces of these lengths, the rest at once, each followed by the answer to what is wanted then."""
         for piece in _cut(audio, cuts):
             self.session.append(piece)
@@ -62,7 +62,7 @@ class Stage:
             frames = waiting[: len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
             self._rest = waiting[frames.size :]
             self.session.voice([float(frame[FRAME_SAMPLES // 2] != 0) for frame in frames])
-            self.turn()
+            self.turn(answer=answer)
 
     def turn(self, *, answer: bool = True) -> None:
         """Answer, until nothing more is wanted; or only note what is."""

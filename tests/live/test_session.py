@@ -314,3 +314,48 @@ def test_a_session_goes_on_elsewhere_without_losing_or_doubling_a_word(parts: li
     names = [final.utterance for final in first.finals + second.finals]
     assert len(set(names)) == len(names)
     assert all(final.start >= notice.at for final in second.finals)
+
+
+def test_who_commits_is_told_of_speech_each_time_that_it_begins():
+    stage = Stage.of(MANUAL)
+    stage.play(np.concatenate([pause(1), spoken(1, 2, 3), pause(2), spoken(4, 5), pause(1)]), [800] * 200)
+    stage.session.commit()
+    stage.play(pause(1))
+    stage.session.commit()
+    stage.turn()
+    starts = [(event.utterance, event.at) for event in stage.events if isinstance(event, events.SpeechStarted)]
+    assert [utterance for utterance, _ in starts] == ["u_1", "u_1"]
+    assert [round(place / SAMPLE_RATE, 1) for _, place in starts] == [0.7, 3.6]
+    assert stage.texts == ["w1 w2 w3 w4 w5", ""]
+
+
+@given(audios, st.integers(0, 10**6).map(random.Random), st.sampled_from([ServerVad(), Manual()]))
+@settings(deadline=None, max_examples=40)
+def test_what_was_said_before_a_place_is_told_before_that_place_is(
+    parts: list[tuple[int, float]], chance: random.Random, turns: ServerVad | Manual
+):
+    """However late hypotheses come."""
+    stage = Stage.of(LiveSettings(turns=turns, heard_every_ms=250))
+    audio = np.concatenate([built(parts), pause(2)])
+    for place in range(0, len(audio), 4000):
+        stage.play(audio[place : place + 4000], answer=chance.random() < 0.5)
+    stage.turn()
+    begins = {
+        number: int(np.argmax(np.round(audio * 1000) == number)) for number in range(1, sum(n for n, _ in parts) + 1)
+    }
+    told, last = "", 0
+    for event in stage.events:
+        if isinstance(event, events.Heard):
+            assert event.at >= last + SAMPLE_RATE // 4
+            last = event.at
+            assert all(f"w{n}" in told.split() for n, begin in begins.items() if begin + SAMPLE_RATE // 2 <= last)
+        elif isinstance(event, events.Committed | events.Draft):
+            told += f" {event.text} "
+    assert last > len(audio) - SAMPLE_RATE
+
+
+def test_silence_and_noise_are_heard_as_they_come():
+    stage = Stage.of(LiveSettings(heard_every_ms=1000), hear=nonsense)
+    stage.play(np.concatenate([pause(3), np.full(2048, 0.1, np.float32), pause(3)]), [800] * 200)
+    places = [event.at for event in stage.events if isinstance(event, events.Heard)]
+    assert all(after - before < 2 * SAMPLE_RATE for before, after in pairwise([0, *places, 7 * SAMPLE_RATE]))

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aural.api.deepgram.refusal import PATH, refusal
 from aural.api.errors import response_to
 from aural.api.protocol import LINGER_S
 from aural.errors import AuralError, Forbidden, Overloaded, Unauthorized
@@ -105,7 +107,7 @@ class Observe:
             if status != CLIENT_CLOSED:  # the response has begun, so the server can only break it off
                 raise
             internal = AuralError(f"internal error; the server's log has it under {request_id}")
-            await response_to(internal)(scope, receive, send_with_id)
+            await _refusal(scope, internal)(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
             self._note(scope, status, time.perf_counter() - began, request_id)
@@ -166,7 +168,7 @@ class Guard:
             self._check(scope["path"], Headers(scope=scope))
         except AuralError as error:
             self._metrics.refused.labels(error.code).inc()
-            return await response_to(error)(scope, receive, send)
+            return await _refusal(scope, error)(scope, receive, send)
         places = _is_counted(scope["path"])
         self._count += places
         try:
@@ -180,7 +182,7 @@ class Guard:
             self._keys.check(Headers(scope=scope), _key_among(scope.get("subprotocols", ())))
         except AuralError as error:
             self._metrics.refused.labels(error.code).inc()
-            return await response_to(error)(scope, receive, send)
+            return await _refusal(scope, error)(scope, receive, send)
         return await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
@@ -188,6 +190,11 @@ class Guard:
             self._keys.check(headers)
         if self._count >= self._most and _is_counted(path):
             raise Overloaded(f"{self._most} requests are being answered already", retry_after_s=1.0)
+
+
+def _refusal(scope: Scope, error: AuralError) -> Response:
+    """In the manner of the API that was asked."""
+    return refusal(error, str(uuid4())) if scope["path"] == PATH else response_to(error)
 
 
 def _is_counted(path: str) -> bool:

@@ -62,7 +62,7 @@ class Writer:
     def of(self, event: Event, session: WireSession) -> Iterator[Wire]:
         """What the client is told of an event."""
         match event:
-            case events.SpeechStarted(utterance, at):
+            case events.SpeechStarted(utterance, at) if session.turn_detection is not None:
                 yield self._buffer("speech_started", audio_start_ms=milliseconds(at), item_id=utterance)
             case events.SpeechStopped(utterance, at):
                 yield self._buffer("speech_stopped", audio_end_ms=milliseconds(at), item_id=utterance)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
 from aural.audio.encoding import checked
-from aural.audio.resample import resampled
+from aural.audio.resample import in_seconds, resampled
 from aural.audio.sniff import foreign
 from aural.audio.wav import read_wav
 from aural.errors import AudioTooLong, AuralError, BadAudio
@@ -36,6 +36,10 @@ _MOST_BARREN_PACKETS: Final = 10_000
 """Packets in a row without a sample before a file is given up; a packet holds some 20 ms."""
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 def decode(data: bytes | memoryview, *, limit_s: float) -> Pcm:
     """The first audio track of a file as 16 kHz mono.
 
@@ -54,10 +58,10 @@ def decode(data: bytes | memoryview, *, limit_s: float) -> Pcm:
 def decode_with_ffmpeg(data: bytes | memoryview, *, limit_s: float) -> Pcm:
     """As `decode`, by FFmpeg alone."""
     try:
-        with _open(data) as container:
-            stream = _audio_stream(container)
+        with open_container(io.BytesIO(data)) as container:
+            stream = audio_stream(container)
             _refuse_declared(container, stream, limit_s)
-            return Pcm(checked(_joined(resampled(_frames(container, stream)), limit_s)))
+            return Pcm(checked(_joined(resampled(in_seconds(frames_of(container, stream))), limit_s)))
     except AuralError:
         raise
     except Exception as error:  # PyAV raises FFmpegError and, on odd headers, half of the built-in exceptions
@@ -69,12 +73,12 @@ def decode_channels(data: bytes | memoryview, *, limit_s: float, most: int) -> t
     """The first audio track of a file with its channels apart, each as 16 kHz mono and all of one length. Raises what
     `decode` raises, and BadAudio for more than `most` channels."""
     try:
-        with _open(data) as container:
-            stream = _audio_stream(container)
+        with open_container(io.BytesIO(data)) as container:
+            stream = audio_stream(container)
             _refuse_declared(container, stream, limit_s)
             if stream.channels > most:
                 raise BadAudio(f"expected at most {most} channels to keep apart, got {stream.channels}")
-            pieces = [_joined(channel, limit_s) for channel in _apart(_frames(container, stream))]
+            pieces = [_joined(channel, limit_s) for channel in _apart(in_seconds(frames_of(container, stream)))]
     except AuralError:
         raise
     except Exception as error:  # as in decode_with_ffmpeg
@@ -89,15 +93,16 @@ def _apart(frames: Iterable[AudioFrame]) -> list[list[Samples]]:
     return [[piece[channel] for piece in pieces] for channel in range(len(pieces[0]) if pieces else 1)]
 
 
-def _open(data: bytes | memoryview) -> InputContainer:
+def open_container(file: Readable, form: str | None = None, **options: str) -> InputContainer:
+    """A container in the format that FFmpeg calls `form`, or finds out itself, with more of its options."""
     import av
 
-    options = {
+    options |= {
         "format_whitelist": _FORMATS,
         "protocol_whitelist": _NO_PROTOCOL,
         "codec_whitelist": _audio_decoders(),
     }
-    return av.open(io.BytesIO(data), "r", container_options=options, metadata_errors="replace")
+    return av.open(file, "r", format=form, container_options=options, metadata_errors="replace")
 
 
 @cache
@@ -117,7 +122,7 @@ def _decodes_audio(name: str) -> bool:
         return False
 
 
-def _audio_stream(container: InputContainer) -> AudioStream:
+def audio_stream(container: InputContainer) -> AudioStream:
     if not container.streams.audio:
         kinds = ", ".join(stream.type for stream in container.streams) or "no streams"
         raise BadAudio(f"expected an audio track, got {container.format.name} with {kinds}")
@@ -135,7 +140,7 @@ def _refuse_declared(container: InputContainer, stream: AudioStream, limit_s: fl
         raise AudioTooLong(limit_s, declared_s)
 
 
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+def frames_of(container: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
     """Frames of the packets that decode, up to the end of the file or to where it is broken for good."""
     import av
 
@@ -151,7 +156,9 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[AudioFra
         except av.FFmpegError as error:
             failure, frames = error, []
         heard, barren = heard or bool(frames), 0 if frames else barren + 1
-        yield from frames
+        for frame in frames:
+            frame.pts = None  # it comes after the one before; a damaged file has wrong times
+            yield frame
     if failure is not None and not heard:
         raise failure
 

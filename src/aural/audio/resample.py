@@ -30,41 +30,46 @@ def resample(samples: Samples, rate: int) -> Samples:
         return samples
     frame = AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
     frame.sample_rate = rate
-    heard = np.concatenate([samples[:0], *resampled([frame])])
+    heard = np.concatenate([samples[:0], *resampled(in_seconds([frame]))])
     missing = round(len(samples) * SAMPLE_RATE / rate) - len(heard)
     return np.pad(heard, (0, max(0, missing)))  # input shorter than the filter loses its last samples
 
 
 def resampled(frames: Iterable[AudioFrame], *, apart: bool = False) -> Iterator[Samples]:
-    """The sound of `frames` in pieces of a second; each change of rate, layout or format starts a new resampler. With
+    """The sound of `frames`, piece by piece; each change of rate, layout or format starts a new resampler. With
     `apart` a piece has the shape (channels, n), else (n,).
 
     Raises BadAudio for a rate that no recording has, and what PyAV raises.
     """
     from av import AudioResampler
 
-    for (_, layout, rate), alike in groupby(frames, key=_form):
-        if not _SLOWEST_HZ <= rate <= _FASTEST_HZ:
-            raise BadAudio(f"expected a sample rate of {_SLOWEST_HZ} to {_FASTEST_HZ} Hz, got {rate} Hz")
+    for (_, layout, _), alike in groupby(frames, key=_form):
         form, kept = ("fltp", layout) if apart else ("flt", "mono")
         resampler = AudioResampler(format=form, layout=kept, rate=SAMPLE_RATE, options=_MEAN_OF_CHANNELS)
-        for second in chain(_seconds(alike), [None]):
-            for frame in resampler.resample(second):
+        for part in chain(alike, [None]):
+            for frame in resampler.resample(part):
                 sound: Samples = frame.to_ndarray()  # type: ignore[assignment]  # its format is float
                 yield sound if apart else sound[0]
 
 
+def in_seconds(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
+    """The same sound in frames of a second: codecs give 20 ms, and each frame costs a round of Python."""
+    for _, alike in groupby(frames, key=_form):
+        yield from _seconds(alike)
+
+
 def _form(frame: AudioFrame) -> tuple[str, str, int]:
-    return frame.format.name, frame.layout.name, frame.sample_rate
+    rate = frame.sample_rate
+    if not _SLOWEST_HZ <= rate <= _FASTEST_HZ:
+        raise BadAudio(f"expected a sample rate of {_SLOWEST_HZ} to {_FASTEST_HZ} Hz, got {rate} Hz")
+    return frame.format.name, frame.layout.name, rate
 
 
 def _seconds(frames: Iterable[AudioFrame]) -> Iterator[AudioFrame]:
-    """The same sound in frames of a second: codecs give 20 ms, and each frame costs a round of Python."""
     from av import AudioFifo
 
     fifo = AudioFifo()
     for frame in frames:
-        frame.pts = None  # a queue of samples needs no times, and a damaged file has wrong ones
         fifo.write(frame)
         yield from fifo.read_many(frame.sample_rate)
     rest = fifo.read()

@@ -10,11 +10,12 @@ from aural.types import Reason, Transcript, Word
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody speaks. `utterance` will be named by all that follows of it."""
+    """Somebody speaks. `utterance` will be named by all that follows of it. Where the caller commits, every time that
+    somebody speaks again."""
 
     utterance: str
     at: int
-    """Where the utterance begins, its pre-roll included."""
+    """Where the speech begins, its pre-roll included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Committed:
     text: str
     words: tuple[Word, ...] = ()
     """The words of this growth, when the session asked for words."""
+    end: int = 0
+    """Where the audio ends that it was heard in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Draft:
 
     utterance: str
     text: str
+    end: int = 0
+    """Where the audio ends that it was heard in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,14 @@ class Suppressed:
     start: int
     end: int
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How far was heard: all that was said before `at` has been told, committed or as a draft. Told to those who ask
+    for it, each time that so much more was."""
+
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +168,7 @@ Event = (
     | Draft
     | Final
     | Suppressed
+    | Heard
     | LanguageDetected
     | Cleared
     | TimedOut

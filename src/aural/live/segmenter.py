@@ -65,7 +65,8 @@ class Turn:
 class Listener(Protocol):
     """Whom the segmenter tells."""
 
-    def opened(self, start: int, *, is_manual: bool) -> Utterance: ...
+    def opened(self, start: int) -> Utterance: ...
+    def spoke(self, utterance: Utterance, at: int) -> None: ...
     def piece_ended(self, piece: Piece) -> None: ...
     def stopped(self, utterance: Utterance, at: int) -> None: ...
     def closed(self, utterance: Utterance, end: int) -> None: ...
@@ -107,10 +108,14 @@ class Segmenter:
         return self.gate.voice_end + TAIL
 
     @property
+    def silent_to(self) -> int:
+        """While no piece is open: nobody has spoken before this."""
+        return self.gate.onset if self.gate.run else self.now
+
+    @property
     def quiet_to(self) -> int:
         """While nothing is open: the audio before this belongs to no utterance, whatever comes."""
-        begin = self.gate.onset if self.gate.run else self.now
-        return max(self.accounted, begin - self._turn.prefix)
+        return max(self.accounted, self.silent_to - self._turn.prefix)
 
     def feed(self, probability: float) -> None:
         """The next frame of 512 samples, which are on the tape."""
@@ -133,7 +138,7 @@ class Segmenter:
             self.gate.open(self.now)
             self._open_piece()
         if self.utterance is None:
-            self.utterance = self._on.opened(self.accounted, is_manual=True)
+            self.utterance = self._on.opened(self.accounted)
         utterance = self.utterance
         self._close(utterance, self.tape.end)
         return utterance
@@ -149,16 +154,20 @@ class Segmenter:
         start = max(self.accounted, self.tape.start, self.gate.onset - self._turn.prefix)
         if self.utterance is None:
             begin = self.accounted if self._turn.is_manual else start
-            self.utterance = self._on.opened(begin, is_manual=self._turn.is_manual)
+            self.utterance = self._on.opened(begin)
             self.accounted = begin
+            self._on.spoke(self.utterance, start)
         elif self.utterance.pieces:
             start = max(start, self.utterance.pieces[-1].end or 0)
+            if self._turn.is_manual:
+                self._on.spoke(self.utterance, start)
         self._add_piece(self.utterance, start, max(start, self.gate.onset))
         self._probabilities_from = self.now - FRAME_SAMPLES
 
     def _add_piece(self, utterance: Utterance, start: int, onset: int) -> None:
         context = self._context(start)
-        self.piece = Piece(utterance, start, onset, voiced_frames=self.gate.run, asked_to=onset, context=context)
+        self.piece = Piece(utterance, start, onset, voiced_frames=self.gate.run, context=context)
+        self.piece.asked_to = self.piece.heard_to = onset
         utterance.pieces.append(self.piece)
         self._probabilities = []
 
@@ -192,7 +201,8 @@ class Segmenter:
         if not self._turn.is_manual and end - utterance.start >= LONGEST_UTTERANCE:
             self._on.stopped(utterance, end)
             self._end_utterance(utterance, end)
-            self.utterance = utterance = self._on.opened(end, is_manual=False)
+            self.utterance = utterance = self._on.opened(end)
+            self._on.spoke(utterance, end)
         first = (end - self._probabilities_from) // FRAME_SAMPLES
         heard = self._probabilities[first:]
         self._add_piece(utterance, end, end)

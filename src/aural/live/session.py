@@ -87,6 +87,7 @@ class Session:
         self._flight: _Flight | None = None
         self._asks = 0
         self._reach = MOST_REACH
+        self._told_heard = begin.at
 
     # What comes in.
 
@@ -194,8 +195,17 @@ class Session:
 
     def take(self) -> list[Event]:
         """The events since the last call, in order."""
+        self._tell_heard()
         taken, self._events = self._events, []
         return taken
+
+    def _tell_heard(self) -> None:
+        every_ms = self.settings.heard_every_ms
+        if every_ms is None or self.is_done:
+            return
+        if self.heard - self._told_heard >= every_ms * SAMPLE_RATE // 1000:
+            self._told_heard = self.heard
+            self._events.append(events.Heard(self.heard))
 
     def wanted(self, step: int, reach: int = MOST_REACH) -> Ask | None:
         """What should be heard now instead of what is being heard: a piece that has ended before the one that is open,
@@ -211,6 +221,12 @@ class Session:
         if piece_or_none is None or not self.settings.partials:
             return None
         return self._wanted_of_open(piece_or_none, step)
+
+    @property
+    def heard(self) -> int:
+        """What was said before this has been told, committed or as a draft."""
+        piece = self._waiting[0] if self._waiting else self._segments.piece
+        return self._segments.silent_to if piece is None else piece.heard_to
 
     @property
     def is_speaking(self) -> bool:
@@ -262,13 +278,14 @@ class Session:
     def _hear_again(self, flight: _Flight, heard: Transcript) -> None:
         """A hypothesis of speech that goes on."""
         piece = flight.piece
+        piece.heard_to = flight.end
         if flight.is_settled:
             piece.settled = (flight.end, heard)
         if not heard.segments or _is_noise(piece, heard):
             return
         change = piece.stabilizer.hear(tokens(heard))
-        self._grow(piece, change.growth)
-        self._draft(piece, change.draft)
+        self._grow(piece, change.growth, flight.end)
+        self._draft(piece, change.draft, flight.end)
 
     def _settle(self) -> None:
         """Take the finals that are known, in order, and end the utterances that are heard."""
@@ -302,23 +319,23 @@ class Session:
             rest = piece.stabilizer.settle(piece.own)
         else:
             rest, piece.following.stabilizer = piece.stabilizer.split(piece.own)
-        self._grow(piece, rest)
-        self._draft(piece, ())
+        self._grow(piece, rest, end)
+        self._draft(piece, (), end)
 
-    def _grow(self, piece: Piece, growth: tuple[Token, ...]) -> None:
+    def _grow(self, piece: Piece, growth: tuple[Token, ...], end: int) -> None:
         utterance = piece.utterance
         more = written(growth) if utterance.text else written(growth).lstrip()
         if more:
             utterance.text += more
             words = tuple(token.word for token in growth if token.word)
-            self._events.append(events.Committed(utterance.name, more, words))
+            self._events.append(events.Committed(utterance.name, more, words, end))
 
-    def _draft(self, piece: Piece, draft: tuple[Token, ...]) -> None:
+    def _draft(self, piece: Piece, draft: tuple[Token, ...], end: int) -> None:
         utterance = piece.utterance
         shown = written(draft) if utterance.text else written(draft).lstrip()
         if shown != utterance.draft:
             utterance.draft = shown
-            self._events.append(events.Draft(utterance.name, shown))
+            self._events.append(events.Draft(utterance.name, shown, end))
 
     def _finish_utterance(self, utterance: Utterance) -> None:
         assert utterance.end is not None
@@ -349,12 +366,12 @@ class Session:
 
     # What the segmenter tells: see Listener.
 
-    def opened(self, start: int, *, is_manual: bool) -> Utterance:
+    def opened(self, start: int) -> Utterance:
         self._suppress(None, self._segments.accounted, start)
-        utterance = self._new_utterance(start)
-        if not is_manual:
-            self._events.append(events.SpeechStarted(utterance.name, start))
-        return utterance
+        return self._new_utterance(start)
+
+    def spoke(self, utterance: Utterance, at: int) -> None:
+        self._events.append(events.SpeechStarted(utterance.name, at))
 
     def piece_ended(self, piece: Piece) -> None:
         self._waiting.append(piece)

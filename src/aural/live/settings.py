@@ -63,5 +63,7 @@ class LiveSettings:
     turns: Turns = field(default_factory=ServerVad)
     partials: bool = True
     """Hear utterances while they are spoken; without it there are finals only."""
+    heard_every_ms: int | None = None
+    """Tell how far was heard (`Heard`) each time that so much more was."""
     resume: str | None = None
     """The `resume` of a `Notice`: go on in that session's clock, after all that it heard."""

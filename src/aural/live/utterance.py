@@ -29,6 +29,8 @@ class Piece:
     """The words of its final."""
     asked_to: int = 0
     """How far the last hypothesis reached that was asked for."""
+    heard_to: int = 0
+    """What was said before this has been told."""
     settled: tuple[int, Transcript] | None = None
     """What was heard up to a pause: the final, if the piece turns out to end there."""
     following: Piece | None = None

@@ -160,14 +160,14 @@ class Companion:
             case Committed(utterance, text, words):
                 piece = self._grown(utterance).grow(text, words)
                 if piece.text:
-                    yield Committed(utterance, piece.text, piece.words)
+                    yield replace(event, text=piece.text, words=piece.words)
             case Draft(utterance, text):
-                yield Draft(utterance, self._grown(utterance).draft(text))
+                yield replace(event, text=self._grown(utterance).draft(text))
             case Final(utterance):
                 growing = self._growing.pop(utterance, Growing(self.asked.wish.redact))
                 rest = growing.end()
                 if rest.text:
-                    yield Committed(utterance, rest.text, rest.words)
+                    yield Committed(utterance, rest.text, rest.words, event.end)
                 transcript = redact(event.transcript, self.asked.wish.redact, edges=True)
                 yield replace(event, transcript=transcript, text=growing.told)
             case Failed(str(utterance)) | Cleared(str(utterance)):

@@ -21,7 +21,7 @@ from aural import text
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, EngineFailed, Overloaded
 from aural.live.checkpoint import Checkpoint
-from aural.live.events import Draft, Ended, Event, Failed, Final
+from aural.live.events import Draft, Ended, Event, Failed, Final, Heard
 from aural.live.session import Ask, Session
 from aural.live.settings import LiveSettings
 from aural.metrics import Metrics
@@ -224,8 +224,7 @@ class Stream:
             raise error
 
     def _tell(self, event: Event) -> None:
-        last = self._events[-1] if self._events else None
-        if isinstance(event, Draft) and isinstance(last, Draft) and last.utterance == event.utterance:
+        if self._events and _replaces(event, self._events[-1]):
             self._events.pop()
         self._events.append(event)
         self._live.note(event)
@@ -254,6 +253,16 @@ class Stream:
             self._room.clear()
         else:
             self._room.set()
+
+
+def _replaces(event: Event, last: Event) -> bool:
+    """Whether nobody needs the one before any more."""
+    match event, last:
+        case Draft(utterance), Draft(before):
+            return utterance == before
+        case Heard(), Heard():
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

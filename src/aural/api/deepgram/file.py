@@ -13,17 +13,15 @@ from starlette.routing import Route
 
 from aural.api.body import read_body
 from aural.api.deepgram import query
-from aural.api.deepgram.results import Message, alternative, metadata
+from aural.api.deepgram.refusal import PATH, REQUEST_ID, refusal
+from aural.api.deepgram.results import metadata
+from aural.api.deepgram.words import Message, alternative, extended, spread
 from aural.api.errors import note
 from aural.api.service import Answer, Ask, RawFormat, service_of, wish_of
 from aural.errors import AuralError, BadRequest
 from aural.languages import Script
 from aural.text import plain
 from aural.types import Options, Segment, Timestamps, seconds
-
-REQUEST_ID = "dg-request-id"
-ERROR = "dg-error"
-LONGEST_HEADER = 1000
 
 
 async def listen(request: Request) -> Response:
@@ -40,6 +38,7 @@ async def _heard(request: Request, request_id: str) -> Message:
     asked = request.query_params
     query.check_names(asked, query.FILE)
     options, script = query.options_of(asked)
+    extra = query.extra_of(asked)
     service.knock()
     if request.headers.get("content-type", "").startswith("application/json"):
         raise BadRequest("expected the audio itself as the body; addresses are not fetched", param="url")
@@ -48,7 +47,8 @@ async def _heard(request: Request, request_id: str) -> Message:
     options = replace(options, timestamps=await _finest(request, model))
     answer = await service.answer(request, _ask(request, body, model, options, script))
     created = datetime.now(UTC).isoformat()
-    about = metadata(request_id, answer.model, hashlib.sha256(body).hexdigest(), created, answer.duration_s, 1)
+    digest = hashlib.sha256(body).hexdigest()
+    about = metadata(request_id, answer.model, digest, created, answer.duration_s, extra)
     return {"metadata": about, "results": _results(answer, request)}
 
 
@@ -65,10 +65,8 @@ async def _finest(request: Request, model: str | None) -> Timestamps:
 
 def _raw(request: Request) -> RawFormat | None:
     """None for a container, which needs no description."""
-    if "encoding" not in request.query_params:
-        return None
     form = query.format_of(request.query_params)
-    return RawFormat(form.encoding, form.rate, form.channels)
+    return RawFormat(form.encoding, form.rate, form.channels) if form else None
 
 
 def _results(answer: Answer, request: Request) -> Message:
@@ -78,8 +76,8 @@ def _results(answer: Answer, request: Request) -> Message:
     segments = answer.transcript.segments
 
     def spoken(some: tuple[Segment, ...]) -> Message:
-        words = [word for segment in some for word in segment.words]
-        return alternative(plain(some), words, punctuated=punctuated, language=None)
+        words = [word for one in some for word in one.words or spread(one.text, one.start, one.end)]
+        return alternative(extended([], plain(some), words), punctuated=punctuated, language=None)
 
     channel: Message = {"alternatives": [spoken(segments)]}
     if query.switch(asked, "detect_language") or asked.get("language") == "multi":
@@ -92,14 +90,4 @@ def _results(answer: Answer, request: Request) -> Message:
     return {"channels": [channel]} | ({"utterances": utterances} if query.switch(asked, "utterances") else {})
 
 
-def refusal(error: AuralError, request_id: str) -> JSONResponse:
-    """An error as Deepgram's."""
-    message = str(error)
-    headers = {REQUEST_ID: request_id, ERROR: message.encode("ascii", "replace").decode()[:LONGEST_HEADER]}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    body = {"err_code": error.code.upper(), "err_msg": message, "request_id": request_id}
-    return JSONResponse(body, error.status, headers)
-
-
-routes = [Route("/v1/listen", listen, methods=["POST"])]
+routes = [Route(PATH, listen, methods=["POST"])]

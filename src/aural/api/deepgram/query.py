@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 from starlette.datastructures import QueryParams
 
 from aural.api.service import language_options
 from aural.audio.encoding import Encoding
+from aural.audio.raw import FASTEST_HZ, MOST_CHANNELS, SLOWEST_HZ
 from aural.errors import BadRequest, UnsupportedParameter
 from aural.insight.entities import PRIVATE
 from aural.languages import Script
 from aural.live.settings import Format, LiveSettings, Manual, ServerVad, Turns
+from aural.serving.unpacker import UNPACKED
 from aural.types import Options
 
 ENCODINGS: dict[str, Encoding] = {
@@ -21,20 +23,31 @@ ENCODINGS: dict[str, Encoding] = {
     "mulaw": "mulaw",
     "alaw": "alaw",
 }
-RATES_HZ = (8000, 48_000)
+CONTAINED = frozenset({"flac", "ogg-opus", "opus"})
+"""Encodings that come in a container, which says all else about them."""
 DEFAULT_ENDPOINTING_MS = 500
 LEAST_ENDPOINTING_MS = 200
 """Deepgram's own default is 10 ms. Whisper hears words, and so short a silence would cut them."""
 LEAST_UTTERANCE_END_MS = 1000
-DEEPGRAM_MODELS = ("nova", "enhanced", "general", "flux")
+HEARD_EVERY_MS = 250
+"""How exact UtteranceEnd is."""
+LONGEST_NUMBER = 9
+"""Digits."""
+LONGEST_EXTRA = 2048
+DEEPGRAM_MODELS = frozenset(
+    {"nova", "enhanced", "base", "flux", "general", "meeting", "phonecall", "voicemail", "finance", "conversationalai"}
+    | {"video", "medical", "drivethru", "automotive", "atc"}
+)
 """Families of Deepgram's own names, all of which mean the first model here."""
 
-COMMON = frozenset({"model", "language", "encoding", "sample_rate", "channels", "punctuate", "smart_format", "redact"})
-WORDS = frozenset({"keyterm", "keywords", "token"})
+COMMON = frozenset(
+    {"model", "language", "encoding", "sample_rate", "channels", "punctuate", "smart_format", "redact", "extra"}
+)
+WORDS = frozenset({"keyterm", "keywords"})
 LIVE = COMMON | WORDS | {"interim_results", "endpointing", "utterance_end_ms", "vad_events", "no_delay"}
 FILE = COMMON | WORDS | {"detect_language", "utterances"}
 REDACTED = frozenset({"true", "pci", "pii", "numbers", "ssn", "credit_card", "account_number", "phone_number"})
-NOTED = frozenset({"tag", "extra", "mip_opt_out", "version"})
+NOTED = frozenset({"tag", "mip_opt_out", "version"})
 """Taken and of no effect here, as they are in what Deepgram answers."""
 SWITCHES = {
     "diarize": "speakers are not told apart",
@@ -59,8 +72,12 @@ class Wish:
     punctuated: bool
     """Text as the model writes it; otherwise lower case without punctuation, as Deepgram's default is."""
     utterance_end_ms: int | None
+    is_contained: bool = False
+    """The audio comes in a container; what the session hears of it is `UNPACKED`."""
     redact: tuple[str, ...] = ()
     """Categories that must not leave."""
+    extra: Mapping[str, str] = field(default_factory=dict)
+    """What the caller wants to find in the Metadata."""
 
 
 def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
@@ -69,14 +86,25 @@ def parse(query: QueryParams, known_models: Sequence[str]) -> Wish:
     options, script = options_of(query)
     interim = switch(query, "interim_results")
     end_ms = _utterance_end_ms(query, interim)
+    form = format_of(query)
     live = LiveSettings(
         model=model_of(query, known_models),
         options=options,
         script=script,
-        format=format_of(query),
+        format=form or UNPACKED,
         turns=_turns(query),
+        heard_every_ms=HEARD_EVERY_MS,
     )
-    return Wish(live, interim, switch(query, "vad_events"), is_punctuated(query), end_ms, redacted(query))
+    return Wish(
+        live,
+        interim,
+        switch(query, "vad_events"),
+        is_punctuated(query),
+        end_ms,
+        is_contained=form is None,
+        redact=redacted(query),
+        extra=extra_of(query),
+    )
 
 
 def redacted(query: QueryParams) -> tuple[str, ...]:
@@ -118,18 +146,35 @@ def is_punctuated(query: QueryParams) -> bool:
     return switch(query, "punctuate") or switch(query, "smart_format")
 
 
-def format_of(query: QueryParams) -> Format:
+def format_of(query: QueryParams) -> Format | None:
+    """How raw audio comes; None for a container, which says it itself. Raises BadRequest."""
     encoding = query.get("encoding")
+    channels = _whole(query, "channels", 1, MOST_CHANNELS) or 1
+    rate = _whole(query, "sample_rate", SLOWEST_HZ, FASTEST_HZ)
+    if (encoding is None and not query.keys() & {"sample_rate", "channels"}) or encoding in CONTAINED:
+        return None
     if encoding not in ENCODINGS:
+        known = ", ".join([*ENCODINGS, *sorted(CONTAINED)])
         raise BadRequest(
-            f"expected an encoding of {', '.join(ENCODINGS)} (containers are not taken live), got {encoding!r}",
-            param="encoding",
+            f"expected an encoding of {known}, or none for a container; got {encoding!r}", param="encoding"
         )
-    channels = _whole(query, "channels", 1, 1) or 1
-    rate = _whole(query, "sample_rate", *RATES_HZ)
     if rate is None:
         raise BadRequest("expected a sample_rate with a raw encoding, got none", param="sample_rate")
     return Format(ENCODINGS[encoding], rate, channels)
+
+
+def extra_of(query: QueryParams) -> dict[str, str]:
+    """`extra=key:value`, as often as the caller likes. Raises BadRequest."""
+    given = query.getlist("extra")
+    if sum(map(len, given)) > LONGEST_EXTRA:
+        raise BadRequest(f"expected at most {LONGEST_EXTRA} characters of extra, got more", param="extra")
+    pairs = {}
+    for one in given:
+        key, colon, value = one.partition(":")
+        if not key or not colon:
+            raise BadRequest(f"expected extra as key:value, got {one[:40]!r}", param="extra")
+        pairs[key] = value
+    return pairs
 
 
 def _turns(query: QueryParams) -> Turns:
@@ -160,8 +205,8 @@ def _whole(query: QueryParams, name: str, low: int, high: int) -> int | None:
     value = query.get(name)
     if value is None:
         return None
-    if not value.isdecimal() or not low <= int(value) <= high:
-        raise BadRequest(f"expected {name} from {low} to {high}, got {value!r}", param=name)
+    if not value.isdecimal() or len(value) > LONGEST_NUMBER or not low <= int(value) <= high:
+        raise BadRequest(f"expected {name} from {low} to {high}, got {value[:40]!r}", param=name)
     return int(value)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
+import time
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -14,17 +17,21 @@ import orjson
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from aural.api.deepgram.file import REQUEST_ID, refusal
 from aural.api.deepgram.query import Wish, parse
-from aural.api.deepgram.results import FINALIZE, Message, Results, metadata
+from aural.api.deepgram.refusal import PATH, REQUEST_ID, refusal
+from aural.api.deepgram.results import FINALIZE, Results, metadata, problem
+from aural.api.deepgram.words import Message
+from aural.api.realtime import TERM
 from aural.api.service import service_of
-from aural.audio.encoding import SAMPLE_BYTES
-from aural.errors import AuralError, BadAudio, BadRequest
+from aural.errors import AuralError, BadAudio, BadRequest, SessionExpired
 from aural.insight.request import Wish as Redaction
 from aural.live.events import Ended, Event, Failed
 from aural.serving.companion import Companion, LiveWish, Told
 from aural.serving.live import Live, Stream
-from aural.types import SAMPLE_RATE, Timestamps, seconds
+from aural.serving.unpacker import Unpacker
+from aural.types import Timestamps, seconds
+
+log = logging.getLogger("aural.live")
 
 IDLE_S = 10.0
 """Without audio or a KeepAlive for so long, the caller has gone."""
@@ -33,12 +40,13 @@ UNREADABLE = "DATA-0000"
 SUBPROTOCOLS = ("token", "bearer")
 
 
-class _Done(Exception):
-    """The call is over, in peace."""
+class _Over(Exception):
+    """The call has ended, in peace or in silence."""
 
-
-class _Silent(Exception):
-    """The caller said nothing for too long."""
+    def __init__(self, code: int = 1000, reason: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
 
 
 class Call:
@@ -50,19 +58,26 @@ class Call:
         self._socket = socket
         self._companion = companion
         self._stream = stream
+        self._unpacker = Unpacker(stream) if wish.is_contained else None
         self._wish = wish
         self._request_id = request_id
         self._model = model
         self._results = Results(wish, request_id, model)
         self._digest = hashlib.sha256()
-        self._bytes = 0
         self._created = datetime.now(UTC).isoformat()
+        self._waits_since = time.monotonic()
+        """For audio; infinite while some is being taken."""
+        self._reason = ""
+        """Why the session was ended here."""
 
     async def run(self) -> None:
-        """Until one of us hangs up. Raises _Done, _Silent and AuralError in a group."""
+        """Until one of us hangs up. Raises _Over and AuralError in a group."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell())
             tasks.create_task(self._listen())
+            tasks.create_task(self._expire())
+            if self._unpacker:
+                tasks.create_task(self._unpacker.run())
 
     async def _tell(self) -> None:
         async with aclosing(self._companion.events(self._stream)) as events:
@@ -72,13 +87,14 @@ class Call:
 
     async def _tell_one(self, event: Event) -> None:
         match event:
-            case Ended():
-                await self._send(self._metadata())
-                raise _Done
             case Failed(None, error, reference) if reference != FINALIZE:
                 raise error
-        for message in self._results.on(event, self._received):
+        for message in self._results.on(event):
             await self._send(message)
+        match event:
+            case Ended(totals):
+                await self._send(self._metadata(totals.received))
+                raise _Over(reason=self._reason)
 
     async def _listen(self) -> None:
         while (frame := await self._receive())["type"] != "websocket.disconnect":
@@ -90,22 +106,21 @@ class Call:
             elif data:
                 await self._hear(data)
             else:
-                return await self._stream.finish()
-        raise _Done
+                return await self._finish()
+        raise _Over
 
     async def _receive(self) -> Any:
         try:
             async with asyncio.timeout(IDLE_S):
                 return await self._socket.receive()
         except TimeoutError:
-            raise _Silent from None
+            raise _Over(1011, NO_AUDIO) from None
 
     async def _hear(self, data: bytes) -> None:
+        self._waits_since = inf
         self._digest.update(data)
-        self._bytes += len(data)
-        await self._stream.append(data)
-        for message in self._results.on_time(self._received):
-            await self._send(message)
+        await (self._unpacker or self._stream).append(data)
+        self._waits_since = time.monotonic()
 
     async def _obey(self, order: Message) -> bool:
         """Whether that was the last thing to hear."""
@@ -113,11 +128,13 @@ class Call:
             case "KeepAlive":
                 return False
             case "Finalize":
+                if self._unpacker:
+                    await self._unpacker.settle()
                 self._results.finalize()
                 self._stream.commit(FINALIZE)
                 return False
             case "CloseStream":
-                await self._stream.finish()
+                await self._finish()
                 return True
             case "Configure":
                 await self._send(await self._configured(order.get("keyterms"), order.get("features")))
@@ -125,6 +142,22 @@ class Call:
             case kind:
                 known = "KeepAlive, Finalize, Configure or CloseStream"
                 raise BadRequest(f"expected a type of {known}, got {str(kind)[:100]!r}")
+
+    async def _finish(self) -> None:
+        if self._unpacker:
+            await self._unpacker.finish()
+        await self._stream.finish()
+
+    async def _expire(self) -> None:
+        """Ends the session as CloseStream does when it has lasted long enough, or no audio comes any more. Nothing else
+        can hold a place for ever."""
+        last = time.monotonic() + TERM.longest_s
+        left_s = TERM.idle_s
+        while left_s > 0:
+            await asyncio.sleep(left_s)
+            left_s = min(last, self._waits_since + TERM.idle_s) - time.monotonic()
+        self._reason = SessionExpired.code
+        await self._finish()
 
     async def _configured(self, keyterms: object, features: object) -> Message:
         """Other words to expect from here on."""
@@ -138,23 +171,17 @@ class Call:
             return {"type": "ConfigureFailure", "request_id": self._request_id, **reason}
         return {"type": "ConfigureSuccess", "request_id": self._request_id, "keyterms": keyterms}
 
-    @property
-    def _received(self) -> int:
-        """Samples at 16 kHz that came so far."""
-        form = self._wish.live.format
-        return self._bytes // (SAMPLE_BYTES[form.encoding] * form.channels) * SAMPLE_RATE // form.rate
-
-    def _metadata(self) -> Message:
-        duration_s, channels = seconds(self._received), self._wish.live.format.channels
-        digest = self._digest.hexdigest()
-        said = metadata(self._request_id, self._model, digest, self._created, duration_s, channels)
+    def _metadata(self, received: int) -> Message:
+        """`received` counts the samples that were heard, at 16 kHz."""
+        digest, extra = self._digest.hexdigest(), dict(self._wish.extra)
+        said = metadata(self._request_id, self._model, digest, self._created, seconds(received), extra)
         return {"type": "Metadata", **said}
 
     async def _send(self, message: Message) -> None:
         try:
             await self._socket.send_text(orjson.dumps(message).decode())
         except WebSocketDisconnect:
-            raise _Done from None
+            raise _Over from None
 
 
 async def listen(socket: WebSocket) -> None:
@@ -168,7 +195,7 @@ async def listen(socket: WebSocket) -> None:
             await socket.accept(offered[0] if offered else None, [(REQUEST_ID.encode(), request_id.encode())])
             model = live.fleet.get(wish.live.model).scheduler.name
             companion = _companion(socket, wish, request_id)
-            await _converse(Call(socket, stream, companion, wish, request_id, model))
+            await _converse(socket, Call(socket, stream, companion, wish, request_id, model))
     except AuralError as error:
         await _refuse(socket, error, request_id)
 
@@ -191,35 +218,39 @@ async def _timed(wish: Wish, live: Live) -> Wish:
     return replace(wish, live=replace(wish.live, options=options))
 
 
-async def _converse(call: Call) -> None:
-    socket = call._socket
+async def _converse(socket: WebSocket, call: Call) -> None:
+    """The call, to the close of its socket, and a line in the log."""
+    began, ended = time.monotonic(), "done"
     try:
         await call.run()
-    except* _Done:
-        await _close(socket, 1000)
-    except* _Silent:
-        await _close(socket, 1011, NO_AUDIO)
-    except* BadAudio:
-        await _close(socket, 1008, UNREADABLE)
+    except* _Over as ends:
+        over = ends.exceptions[0]
+        assert isinstance(over, _Over)
+        ended = over.reason or ended
+        await _close(socket, over.code, over.reason)
+    except* BadAudio as errors:
+        ended = BadAudio.code
+        await _break_off(socket, errors.exceptions[0], 1008, UNREADABLE)
     except* AuralError as errors:
         error = errors.exceptions[0]
         assert isinstance(error, AuralError)
-        await _break_off(socket, error)
+        ended = error.code
+        await _break_off(socket, error, error.close_code, error.code)
+    log.info("live session", extra={"path": PATH, "s": round(time.monotonic() - began, 1), "ended": ended})
 
 
 async def _refuse(socket: WebSocket, error: AuralError, request_id: str) -> None:
     service_of(socket).metrics.refused.labels(error.code).inc()
     if socket.application_state is not WebSocketState.CONNECTING:
-        return await _break_off(socket, error)
+        return await _break_off(socket, error, error.close_code, error.code)
     return await socket.send_denial_response(refusal(error, request_id))
 
 
-async def _break_off(socket: WebSocket, error: AuralError) -> None:
+async def _break_off(socket: WebSocket, error: BaseException, code: int, reason: str) -> None:
     """Say why, then close."""
-    message = {"type": "Error", "variant": error.code, "description": str(error), "message": str(error)}
     with suppress(WebSocketDisconnect, RuntimeError):
-        await socket.send_text(orjson.dumps(message).decode())
-    await _close(socket, error.close_code, error.code)
+        await socket.send_text(orjson.dumps(problem(reason, str(error))).decode())
+    await _close(socket, code, reason)
 
 
 async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
@@ -242,4 +273,4 @@ def _order(frame: str | bytes | None) -> Message | None:
     raise BadRequest(f"expected a JSON object with a type, got {frame[:100]!r}")
 
 
-routes = [WebSocketRoute("/v1/listen", listen)]
+routes = [WebSocketRoute(PATH, listen)]
