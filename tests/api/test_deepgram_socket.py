@@ -419,6 +419,69 @@ def test_a_worker_that_dies_in_mid_sentence_costs_no_word(tight: Server, lobster
     assert kinds(messages)[-1] == "Metadata"
 
 
+COUNTING = """
+from aural.engines.base import Capabilities
+from aural.types import SAMPLE_RATE, Segment, Transcript
+
+class Counting:
+    capabilities = Capabilities(languages=("en",), longest_clip=30 * SAMPLE_RATE, hotwords=True)
+
+    def transcribe(self, clips):
+        return [self._hear(clip) for clip in clips]
+
+    def _hear(self, clip):
+        if "fail" in clip.options.hotwords and not clip.is_draft:
+            raise RuntimeError("told to")
+        return Transcript((Segment("".join(f" w{i}" for i in range(2 * len(clip) // SAMPLE_RATE)), 0, len(clip)),))
+
+def load(spec):
+    return Counting()
+"""
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Hears a word each half second, and does not know when it was said. With the keyterm `fail` its finals fail."""
+    folder = tmp_path_factory.mktemp("engines")
+    (folder / "counting.py").write_text(COUNTING)
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", ""))))
+    with serving("--model", "counting=counting:load", "--replicas", "1", PYTHONPATH=path) as server:
+        yield server
+
+
+def test_utterance_end_needs_no_times_of_words_and_no_audio_after_the_words(counting: Server, lobster: Samples) -> None:
+    async def scenario() -> list[Message]:
+        async with listening(counting, f"{RAW}&interim_results=true&utterance_end_ms=1000") as connection:
+            await play(connection, pcm16(np.pad(lobster, (0, SAMPLE_RATE))))
+            return await until(connection, lambda message: message["type"] == "UtteranceEnd")
+
+    *results, end = run(scenario)
+    words = [word for one in finals(results) for word in one["channel"]["alternatives"][0]["words"]]
+    assert [word["word"] for word in words] == [f"w{i}" for i in range(len(words))]
+    assert 3 < end["last_word_end"] <= len(lobster) / SAMPLE_RATE
+    assert words[-1]["end"] == end["last_word_end"]
+
+
+def test_what_could_not_be_heard_is_told_and_the_stream_goes_on(counting: Server, lobster: Samples) -> None:
+    async def scenario() -> list[Message]:
+        async with listening(counting, f"{RAW}&keyterm=fail") as connection:
+            await play(connection, pcm16(lobster))
+            before = await until(connection, lambda message: message.get("speech_final", False))
+            await connection.send('{"type":"Configure","keyterms":["canoe"]}')
+            await play(connection, pcm16(lobster))
+            await connection.send(CLOSE)
+            return before + await all_of(connection)
+
+    messages = run(scenario)
+    (error,) = [one for one in messages if one["type"] == "Error"]
+    assert (error["variant"], "could not be heard" in error["description"]) == ("engine_failed", True)
+    first, second = [one for one in finals(messages) if one["speech_final"]]
+    assert first["duration"] > 3
+    assert second["start"] >= first["duration"]
+    assert second["channel"]["alternatives"][0]["words"]
+    assert kinds(messages)[-1] == "Metadata"
+
+
 def test_a_server_that_loads_takes_nobody_on() -> None:
     with serving("--model", "whisper-tiny.en", "--replicas", "1", ready=False) as server:
         wait_until(lambda: _answers(server), START_S)
