@@ -36,6 +36,8 @@ DRAWS = 3
 GARBLED = 0.1
 """Share of words that are dropped, or lose a letter, half each."""
 ORDINARY = 2500
+LONGEST_TURN = 300
+"""Characters of a turn of a meeting; a longer one is a speech."""
 EKMAN_PARTS = {
     "anger": "anger annoyance disapproval",
     "disgust": "disgust",
@@ -293,14 +295,35 @@ def moderation(bench: Bench, name: str) -> Iterator[Result]:
     turns = [row["text"] for row in bench.rows("multidogo_turns.tsv", test=True, split="test")]
     asked = [row["text"] for row in bench.rows("banking77_test.tsv", test=True)]
     ordinary = list(dict.fromkeys(turns))[: ORDINARY * 3 // 5] + asked[: ORDINARY * 2 // 5]
-    false = [text for text in ordinary if _raised(bench, name, text)]
-    yield Result("safety: false alarms on ordinary turns", name, len(false) / len(ordinary), -0.005, len(ordinary))
+    yield false_alarms(bench, name, "safety: false alarms on ordinary turns", ordinary)
 
 
-def _raised(bench: Bench, name: str, text: str) -> tuple[safety.Safety, ...]:
-    [shares] = heads(name).probabilities("safety", bench.embed(name, [text]), [text], "en")
-    words = safety.by_words(Utterance("", text))
-    return safety.together(words, safety.by_head(shares, heads(name).thresholds("safety")))
+def ordinary(bench: Bench, name: str) -> Iterator[Result]:
+    """False alarms where nobody's turns taught the heads: meetings, and orders in Chinese."""
+    if name == Bge.name:
+        lines = (bench.test / "qmsum_meetings.jsonl").read_text(encoding="utf-8").splitlines()
+        turns = [said for meeting in map(json.loads, lines) for _, said in meeting["turns"] if len(said) < LONGEST_TURN]
+        yield false_alarms(bench, name, "safety: false alarms in meetings", random.Random(1).sample(turns, ORDINARY))
+    else:
+        rows = bench.rows("xsid_zh_en.tsv", test=True)
+        texts = [row["text"] for row in rows if row["lang"] == "zh"]
+        yield false_alarms(bench, name, "safety: false alarms on Chinese orders", texts, "zh")
+
+
+def false_alarms(bench: Bench, name: str, task: str, texts: Sequence[str], language: str = "en") -> Result:
+    false = [text for text in texts if _raised(bench, name, text, language)]
+    return Result(task, name, len(false) / len(texts), -0.005, len(texts))
+
+
+def _raised(bench: Bench, name: str, text: str, language: str = "en") -> tuple[safety.Safety, ...]:
+    vectors, trained = bench.embed(name, [text]), heads(name)
+    words = safety.by_words(Utterance("", text, language=language))
+    [shares] = trained.probabilities("safety", vectors, [text], language)
+    found = safety.together(words, safety.by_head(shares, trained.thresholds("safety")))
+    if language != "zh":
+        return found
+    [offence] = trained.probabilities("offence", vectors, [text], language)
+    return safety.together(found, safety.by_offence(offence["OFFENCE"]))
 
 
 def calls(bench: Bench, name: str) -> Iterator[Result]:
@@ -358,6 +381,7 @@ ROWS: dict[str, Callable[[Bench, str], Iterator[Result]]] = {
     "xsid": xsid,
     "cold": cold,
     "moderation": moderation,
+    "ordinary": ordinary,
     "calls": calls,
     "latency": latency,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +49,32 @@ def test_a_number_at_the_end_of_an_utterance_may_go_on_in_the_next() -> None:
     growing = Growing(PRIVATE)
     assert growing.grow(" my card is 4111 1111").text == " my card is"
     assert growing.end().text == " [ACCOUNT_NUMBER]"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ([" call me on oh seven seven double", " oh nine hundred one two three"], " call me on [PHONE_NUMBER]"),
+        ([" it's 4111, um", " 1111 1111", " 1111"], " it's [CARD_NUMBER]"),
+        ([" it's 4111, and", " 1111 1111 1111 thanks"], " it's [CARD_NUMBER] thanks"),
+        (["六二二二，嗯", "零二一二三四五六七八九零"], "[PHONE_NUMBER]"),
+        (
+            [" it's 4111 got", " that 1111", " go on 1111", " yes and 1111 thank you"],
+            " it's [CARD_NUMBER] got that [CARD_NUMBER] go on [CARD_NUMBER] thank you",
+        ),
+    ],
+)
+def test_a_number_that_may_go_on_is_held_back(pieces: list[str], whole: str) -> None:
+    growing = Growing(PRIVATE)
+    deltas = [growing.grow(piece).text for piece in pieces]
+    deltas.append(growing.end().text)
+    assert "".join(deltas) == growing.told == whole
+
+
+def test_what_turns_out_to_be_no_group_is_told_after_a_few_words() -> None:
+    growing = Growing(PRIVATE)
+    assert growing.grow(" there were 350 people").text == " there were"
+    assert growing.grow(" at the concert").text == " 350 people at the concert"
 
 
 def test_what_is_no_number_is_told_at_once() -> None:

@@ -31,6 +31,25 @@ SAID = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", 
         ("我的账号是四四一九二七", "我的账号是[ACCOUNT_NUMBER]"),
         ("email me at john dot smith at gmail dot com please", "email me at [EMAIL] please"),
         ("john.smith@example.com", "[EMAIL]"),
+        ("write to bob at gmail.com", "write to [EMAIL]"),
+        ("it's 4111 okay 1111 yeah 1111 right 1111", "it's [CARD_NUMBER]"),
+        (
+            "4111, got that, 1111 go on 1111 and then 1111",
+            "[CARD_NUMBER], got that, [CARD_NUMBER] go on [CARD_NUMBER]",
+        ),
+        ("06.12.34.56.78", "[PHONE_NUMBER]"),
+        ("+33.6.12.34.56.78", "+[PHONE_NUMBER]"),
+        ("1.800.555.0199", "[PHONE_NUMBER]"),
+        (f"charge 20 pounds {CARD}", "charge 20 pounds [CARD_NUMBER]"),
+        ("twenty pounds four one one one one one one one", "twenty pounds [PHONE_NUMBER]"),
+        ("４１１１－１１１１－１１１１－１１１１", "[CARD_NUMBER]"),
+        ("卡号 6222（0212）3456（7890）123", "卡号 [CARD_NUMBER]"),
+        ("my account number is 441,927", "my account number is [ACCOUNT_NUMBER]"),
+        ("the cvv is 123", "the cvv is [ACCOUNT_NUMBER]"),
+        ("it is FR14 2004 1010 0505 0001 3M02 606 there", "it is [ACCOUNT_NUMBER] there"),
+        ("11010519491231002X", "[ACCOUNT_NUMBER]"),
+        ("六二二二，嗯，零二一二，好的，三四五六，对，七八九零", "[PHONE_NUMBER]"),
+        ("call eight hundred five five five one two three four", "call [PHONE_NUMBER]"),
     ],
 )
 def test_private_numbers_go(text: str, left: str) -> None:
@@ -46,6 +65,13 @@ def test_private_numbers_go(text: str, left: str) -> None:
         "at 10:30 on 12/10/2024 I paid 20 pounds",
         "五百块钱 明天上午八点",
         "I have 1,234,567 reasons",
+        "i paid one thousand five hundred dollars on my account",
+        "two hundred and fifty thousand customers",
+        "it was 12500.50 dollars and then 12,500.50 dollars",
+        "I am a customer since 2019, my order is from 2023",
+        "on my card it is 99.99 a month at 4.25 percent",
+        "$5 million and 2.5 million dollars",
+        "which one am I to look at on amazon.com, look at amazon.com",
     ],
 )
 def test_dates_amounts_and_counts_stay(text: str) -> None:
@@ -68,6 +94,23 @@ def test_entities_are_named_with_their_places() -> None:
         ("DATE", "friday"),
         ("TIME", "half past two"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("it made $5 million", "$5 million"),
+        ("$5 more", "$5"),
+        ("2.5 million dollars", "2.5 million dollars"),
+        ("two point five million pounds", "two point five million pounds"),
+        ("twenty pounds fifty please", "twenty pounds fifty"),
+        ("一共￥500", "￥500"),
+        ("要五百美金", "五百美金"),
+        ("one thousand five hundred dollars", "one thousand five hundred dollars"),
+    ],
+)
+def test_an_amount_is_all_of_it(text: str, amount: str) -> None:
+    assert [(one.category, text[one.begin : one.end]) for one in find(text)] == [("MONEY", amount)]
 
 
 def _words(text: str) -> tuple[Word, ...]:
@@ -95,3 +138,11 @@ def test_a_piece_of_a_number_at_the_edge_of_an_utterance_goes() -> None:
     assert redacted("one one one", edges=True) == "[NUMBER]"
     assert redacted("42", edges=True) == "[NUMBER]"
     assert redacted("I have 2 of them", edges=True) == "I have 2 of them"
+    assert redacted("it's four one one one um", edges=True) == "it's [NUMBER] um"
+    assert redacted("so 4111 right", edges=True) == "so [NUMBER] right"
+
+
+def test_a_date_before_a_number_is_not_its_beginning() -> None:
+    left = redacted(f"valid to march 25 {CARD}")
+    assert "1" not in left
+    assert left.startswith("valid to march")

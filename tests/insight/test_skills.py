@@ -40,6 +40,35 @@ def test_near_is_not_anything() -> None:
     assert found([Phrase("refund", fuzzy=False)], "a refunds desk") == []
 
 
+def test_endings_hyphens_accents_and_slips_count() -> None:
+    assert found([Phrase("refund")], "two refunds please") == [("refund", "refunds")]
+    assert found([Phrase("invoice")], "you invoiced me, and the invoise is wrong") == [
+        ("invoice", "invoiced"),
+        ("invoice", "invoise"),
+    ]
+    assert found([Phrase("cancel")], "I'm cancelling it") == [("cancel", "cancelling")]
+    assert found([Phrase("Wi-Fi")], "my wifi is down") == [("Wi-Fi", "wifi")]
+    assert found([Phrase("wifi")], "my wi-fi is down") == [("wifi", "wi-fi")]
+    assert found([Phrase("résumé")], "my resume") == [("résumé", "resume")]
+
+
+def test_what_a_phrase_finds_does_not_depend_on_the_others() -> None:
+    alone = [Phrase("Northline Broadband")]
+    assert found(alone, "north line broad band") == [("Northline Broadband", "north line broad band")]
+    assert found([Phrase("refund"), Phrase("refund")], "a refund") == [("refund", "refund")]
+
+
+def test_what_redaction_left_was_not_said() -> None:
+    assert found([Phrase("card number"), Phrase("email")], "it's [CARD_NUMBER] or [EMAIL]") == []
+    assert [term.text for term in terms([said("the router is [PHONE_NUMBER] broken")])] == ["router", "broken"]
+
+
+def test_chinese_is_found_by_its_sound() -> None:
+    assert found([Phrase("取消合同")], "我要取消和同") == [("取消合同", "取消和同")]
+    assert found([Phrase("取消合同", fuzzy=False)], "我要取消和同") == []
+    assert found([Phrase("我要取消")], "不要取消") == []
+
+
 def test_chinese_phrases_need_no_spaces_and_no_script() -> None:
     both = [("取消合同", "取消合同"), ("退款", "退款")]
     assert found([Phrase("退款"), Phrase("取消合同")], "我要取消合同並且退款") == both
@@ -85,8 +114,53 @@ def test_words_decide_safety_and_harmless_ones_do_not() -> None:
     assert labels("I'll come down there and smash your windows") == {"VIOLENCE_OR_THREAT"}
     assert labels("I want to kill myself") == {"SELF_HARM"}
     assert labels("你们都是废物") == {"INSULT"}
-    for text in ("that's a stupid mistake of mine", "class assessment in Essex", "I'm dying to see it", "急死我了"):
-        assert labels(text) == set(), text
+    assert labels("I don't want to live anymore.") == {"SELF_HARM"}
+    assert labels("我想死。") == {"SELF_HARM"}
+    assert labels("我要打断你的腿") == {"VIOLENCE_OR_THREAT"}
+    assert labels("你他妈的在干嘛") == {"PROFANITY"}
+    assert labels("i'm going to kill you") == {"VIOLENCE_OR_THREAT"}
+    assert labels("I have been cutting myself again") == {"SELF_HARM"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "that's a stupid mistake of mine",
+        "class assessment in Essex",
+        "I'm dying to see it",
+        "急死我了",
+        "I'll shoot you an email",
+        "we'll beat your current price",
+        "we'll beat them on price",
+        "I will break down your bill for you",
+        "I'll punch in your number",
+        "we'll destroy your old card",
+        "we'll break your car payments down",
+        "my battery is going to die",
+        "I hurt myself on your stairs and want to claim",
+        "I cut myself on the lid",
+        "I'm calling about your garbage collection",
+        "did you trash the box",
+        "我操作不了",
+        "这是我妈的手机号",
+        "他妈妈的账户",
+        "花没有送到，那天是我妈妈的葬礼",
+        "不好意思打断你一下",
+        "请你等着",
+        "你们这是跳楼价吗",
+        "网速慢得要死",
+        "废物回收",
+        "我想死你了",
+        "我发烧你帮我请个假",
+    ],
+)
+def test_ordinary_turns_raise_nothing(text: str) -> None:
+    assert by_words(said(text)) == ()
+
+
+def test_words_of_one_language_are_none_of_another() -> None:
+    assert by_words(said("das ist zu dick", language="de")) == ()
+    assert [one.label for one in by_words(said("what the fuck soll das", language="de"))] == ["PROFANITY"]
 
 
 @pytest.mark.parametrize(

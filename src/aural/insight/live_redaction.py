@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aural.insight import entities
-from aural.insight.entities import Found, runs
+from aural.insight.entities import MOST_WORDS, Found, find, groups, runs, words_between
+from aural.insight.numbers import OPEN
 from aural.insight.redaction import private
+from aural.insight.words import folded
 from aural.types import Word
 
 
@@ -78,17 +79,18 @@ class Growing:
 
 
 def _settled(text: str) -> int:
-    """Up to where nothing that is said later can make a number longer."""
-    last = runs(text)[-1:]
-    for run in last:
-        tail = text[run.end :]
-        if not any(char.isalpha() for char in tail) or _is_filler(tail):
-            return len(text[: run.begin].rstrip())
-    return len(text)
-
-
-def _is_filler(tail: str) -> bool:
-    return all(word.strip(".,!?") in entities.FILLERS for word in tail.lower().split())
+    """Up to where nothing that is said later can make a number longer, or a group of one that would be told."""
+    low, until, at = folded(text), len(text), len(text)
+    parts = {run.begin for run in groups(text)}
+    tagged = {found.begin for found in find(text)}
+    for run in reversed(runs(text)):
+        is_part = run.begin in parts and words_between(text, run.end, at) <= MOST_WORDS
+        if OPEN.fullmatch(low, run.end, at) or (is_part and run.begin not in tagged):
+            until = run.begin
+        elif not is_part:
+            break
+        at = run.begin
+    return until if until == len(text) else len(text[:until].rstrip())
 
 
 def _without(

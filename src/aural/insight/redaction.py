@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from aural.insight import entities
 from aural.insight.entities import Found, runs
+from aural.insight.numbers import BETWEEN
+from aural.insight.words import folded
 from aural.types import Segment, Transcript, Word
 
 EDGE_DIGITS = 3
@@ -14,6 +17,8 @@ EDGE_DIGITS = 3
 where utterances are given out one by one."""
 WHOLE_DIGITS = 2
 """The same for an utterance that is nothing but a number."""
+_LEAD = re.compile(rf"(?:{BETWEEN.pattern}|\b(?:it's|its|it|is|that's|so|well|now)\b)*")
+"""What may stand between the edge of an utterance and its number."""
 
 
 def redacted(text: str, categories: Iterable[str] = entities.PRIVATE, *, edges: bool = False) -> str:
@@ -93,13 +98,11 @@ def _tag(found: Found, at: int) -> str:
 
 
 def _at_edges(text: str) -> Iterable[Found]:
-    bare = text.strip(" \t\n.,!?;:。，！？")
-    first = text.find(bare)
-    last = first + len(bare)
+    low = folded(text)
     for run in runs(text):
-        begins, ends = run.begin <= first, run.end >= last
-        least = WHOLE_DIGITS if begins and ends else EDGE_DIGITS
-        if (begins or ends) and len(run.digits) >= least:
+        is_whole = BETWEEN.fullmatch(low, 0, run.begin) and BETWEEN.fullmatch(low, run.end)
+        is_at_edge = _LEAD.fullmatch(low, 0, run.begin) or _LEAD.fullmatch(low, run.end)
+        if not run.is_amount and is_at_edge and len(run.digits) >= (WHOLE_DIGITS if is_whole else EDGE_DIGITS):
             yield Found("NUMBER", run.begin, run.end, entities.MAYBE)
 
 

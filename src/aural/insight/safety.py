@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from aural.insight.types import Safety, Span, Utterance
-from aural.insight.words import folded
+from aural.insight.words import folded, written_in
 
 LABELS = (
     "PROFANITY",
@@ -44,7 +44,8 @@ SAID = 0.95
 
 def by_words(utterance: Utterance) -> tuple[Safety, ...]:
     """Labels that a word or pattern decides, each with its words."""
-    return tuple(_said(utterance, label, begin, end) for label, begin, end in _matches(utterance.text))
+    language = written_in(utterance.text, utterance.language)
+    return tuple(_said(utterance, label, begin, end) for label, begin, end in _matches(utterance.text, language))
 
 
 def by_head(shares: Mapping[str, float], thresholds: Mapping[str, float]) -> tuple[Safety, ...]:
@@ -66,11 +67,12 @@ def together(words: tuple[Safety, ...], head: tuple[Safety, ...]) -> tuple[Safet
     return words + tuple(one for one in head if one.label not in labels)
 
 
-def _matches(text: str) -> Iterator[tuple[str, int, int]]:
+def _matches(text: str, language: str) -> Iterator[tuple[str, int, int]]:
     low = folded(text)
-    for label, pattern in _patterns():
-        for match in pattern.finditer(low):
-            yield label, match.start(), match.end()
+    for spoken, label, pattern in _patterns():
+        if spoken in ("any", language):
+            for match in pattern.finditer(low):
+                yield label, match.start(), match.end()
 
 
 def _said(utterance: Utterance, label: str, begin: int, end: int) -> Safety:
@@ -78,8 +80,11 @@ def _said(utterance: Utterance, label: str, begin: int, end: int) -> Safety:
 
 
 @cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+def _patterns() -> tuple[tuple[str, str, re.Pattern[str]], ...]:
+    """Language, label and what decides it."""
     table = tomllib.loads((files("aural.insight") / "data" / "safety.toml").read_text(encoding="utf-8"))
-    spaced = [(label, r"\b(?:" + "|".join(some) + r")(?!\w)") for label, some in table["en"].items()]
-    spaceless = [(label, "|".join(some)) for label, some in table["zh"].items()]
-    return tuple((label, re.compile(pattern)) for label, pattern in spaced + spaceless)
+    return tuple(
+        (language, label, re.compile("|".join(some) if language == "zh" else rf"\b(?:{'|'.join(some)})(?!\w)"))
+        for language, labels in table.items()
+        for label, some in labels.items()
+    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-from aural.insight.entities import DIGITS
+from aural.insight.numbers import DIGITS
 from aural.insight.types import Span, Term, Utterance
 from aural.insight.words import Token, background, folded, is_spaceless, tokens
 

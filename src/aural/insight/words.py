@@ -1,14 +1,21 @@
-"""Texts as words with their places, in a form that compares: lower case, one apostrophe, simplified Chinese."""
+"""Texts as words with their places, in a form that compares: lower case, one apostrophe, no accents, simplified
+Chinese."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
-_SAME = str.maketrans({"’": "'", "‘": "'", "‐": "-", "‑": "-", "–": "-", "—": "-", "-": " ", "_": " "})
+_ACCENTED = {
+    char: plain[0] for char in map(chr, range(0xC0, 0x250)) if len(plain := unicodedata.normalize("NFD", char)) > 1
+}
+_SAME = str.maketrans({**dict.fromkeys("’‘", "'"), **dict.fromkeys("‐‑–—－−-_", " "), **_ACCENTED})
+_TAG = re.compile(r"\[[A-Z]+(?:_[A-Z]+)*\]")
+"""What redaction left is nothing that was said."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,:]\d+)*")
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -25,6 +32,7 @@ class Token:
 
 def folded(text: str) -> str:
     """The text in a form that compares, character by character in the same places."""
+    text = _TAG.sub(lambda tag: " " * len(tag.group()), text)
     if text.isascii():
         return text.lower().translate(_SAME)
     lower = "".join(low if len(low := char.lower()) == 1 else char for char in text).translate(_SAME)
@@ -55,6 +63,12 @@ def language_of(text: str) -> str:
         if pattern.search(text):
             return language
     return "en"
+
+
+def written_in(text: str, told: str) -> str:
+    """The language that was told, unless the script is that of another."""
+    script = language_of(text)
+    return told if script == "en" and told not in _SCRIPTS else script
 
 
 def shares_script(text: str, language: str) -> bool:
