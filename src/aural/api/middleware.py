@@ -8,6 +8,7 @@ import hmac
 import logging
 import re
 import time
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ CAPTIONS = "/v1/captions/"
 UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
 """Answered at any load: that is when they are asked."""
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
+ENCODED_KEY_SUBPROTOCOL = "aural-key."
 CLIENT_CLOSED = 499
 _GOOD_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -210,12 +212,23 @@ def _is_open(path: str, headers: Headers) -> bool:
 
 
 def _key_among(subprotocols: Iterable[str]) -> bytes:
-    """Browsers cannot set headers: OpenAI's clients put the key among the subprotocols, Deepgram's after `token`."""
+    """Browsers cannot set headers: OpenAI's clients put the key among the subprotocols, Deepgram's after `token`. The
+    page's is encoded, for a subprotocol may not hold every character."""
     names = list(subprotocols)
     for name in names:
         if name.startswith(KEY_SUBPROTOCOL):
             return name.removeprefix(KEY_SUBPROTOCOL).encode()
+        if name.startswith(ENCODED_KEY_SUBPROTOCOL):
+            return _decoded(name.removeprefix(ENCODED_KEY_SUBPROTOCOL))
     return names[1].encode() if len(names) > 1 and names[0] in ("token", "bearer") else b""
+
+
+def _decoded(key: str) -> bytes:
+    """A key from base64url without padding; of what is none, no key."""
+    try:
+        return urlsafe_b64decode(key + "=" * (-len(key) % 4))
+    except ValueError:
+        return b""
 
 
 def _key_in(headers: Headers) -> bytes:

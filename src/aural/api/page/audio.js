@@ -1,18 +1,26 @@
 // Where the sound comes from: the microphone, or a file played at the speed at which it was spoken.
 
-export const RATE = 16_000;
+import { RATE } from "./tape.js";
 
 const WORKLET = new URL("worklet.js", import.meta.url);
 const QUIET = { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+const FLUSH_MS = 500; // a device that is gone may not answer
 
-/** A source that calls `onFrame({pcm: Int16Array, peak})` every 50 ms until it is stopped, and `onEnd()` at its own end. */
-export async function openMicrophone(onFrame) {
+/**
+ * A source that calls `onFrame({pcm: Int16Array, peak})` every 50 ms until it is stopped, `onEnd(error)` at its own end,
+ * with an error if nobody wanted that, and `onPause(isPaused)` when the system takes the microphone away and gives it back.
+ */
+export async function openMicrophone(listener) {
   if (!navigator.mediaDevices) throw new Error("insecure");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: QUIET });
   const release = () => stream.getTracks().forEach((track) => track.stop());
+  const [track] = stream.getAudioTracks();
+  track.onended = () => listener.onEnd({ name: "unplugged" });
+  track.onmute = () => listener.onPause(true);
+  track.onunmute = () => listener.onPause(false);
   try {
     const { context, node } = await contextFor((context) => context.createMediaStreamSource(stream));
-    return await tap(context, node, onFrame, release);
+    return await tap(context, node, listener, release);
   } catch (error) {
     release();
     throw error;
@@ -20,15 +28,15 @@ export async function openMicrophone(onFrame) {
 }
 
 /** The same for a file, which is heard through the speakers meanwhile. */
-export async function openFile(file, onFrame, onEnd) {
+export async function openFile(file, listener) {
   const bytes = await file.arrayBuffer();
   const context = new AudioContext({ sampleRate: RATE });
   try {
     const node = context.createBufferSource();
     node.buffer = await context.decodeAudioData(bytes);
-    node.onended = onEnd;
+    node.onended = () => listener.onEnd();
     node.connect(context.destination);
-    const source = await tap(context, node, onFrame, () => {});
+    const source = await tap(context, node, listener, () => {});
     node.start();
     return source;
   } catch (error) {
@@ -49,7 +57,7 @@ async function contextFor(makeNode) {
   }
 }
 
-async function tap(context, node, onFrame, release) {
+async function tap(context, node, { onFrame, onPause }, release) {
   await context.audioWorklet.addModule(WORKLET);
   const worklet = new AudioWorkletNode(context, "pcm-tap", { numberOfOutputs: 0 });
   let flushed;
@@ -57,13 +65,19 @@ async function tap(context, node, onFrame, release) {
   worklet.port.onmessage = ({ data }) => (data.flushed ? flushed() : onFrame(data));
   node.connect(worklet);
   await context.resume();
-  return {
-    async stop() {
-      worklet.port.postMessage("flush");
-      await ended;
-      node.disconnect();
-      release();
-      await context.close();
-    },
+  const wake = () => context.resume().catch(() => {}); // refused while the system holds the sound
+  context.onstatechange = () => {
+    onPause(context.state !== "running");
+    if (context.state !== "running") wake();
   };
+  let stopping = null;
+  async function stop() {
+    context.onstatechange = null;
+    worklet.port.postMessage("flush");
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, FLUSH_MS))]);
+    node.disconnect();
+    release();
+    await context.close();
+  }
+  return { wake, stop: () => (stopping ??= stop()) };
 }

@@ -1,6 +1,7 @@
-// What was said: one entry per utterance, made from the session's events, and drawn as it grows.
+// What was said: one entry per utterance, made from the session's events, and drawn as it grows. Times are those of the
+// page's tape.
 
-import { explain } from "./words.js";
+import { clock, explain } from "./words.js";
 
 const AT_BOTTOM_PX = 80;
 const BY_HAND_MS = 1_000;
@@ -29,20 +30,23 @@ export class Captions {
   clear() {
     this.utterances = [];
     this.byId = new Map();
-    this.endMs = 0;
     this.view.list.replaceChildren();
     this.view.spoken.replaceChildren();
   }
 
-  /** The next session begins where the last one ended. */
-  beginSession() {
-    this.offsetMs = this.endMs;
-    this.byId.clear();
+  /** A session begins. What the one before left open is heard again in this one. */
+  begin(offsetMs) {
+    this.offsetMs = offsetMs;
+    for (const [id, utterance] of this.byId) if (utterance.isOpen) this.drop(id, utterance);
   }
 
-  endSession(sentMs) {
-    this.endMs = this.offsetMs + sentMs;
-    for (const utterance of this.byId.values()) this.close(utterance);
+  /** Nothing more will be heard of what is open. */
+  end(nowMs) {
+    for (const utterance of this.byId.values()) {
+      if (!utterance.isOpen) continue;
+      utterance.endMs = endOf(utterance, nowMs);
+      this.close(utterance);
+    }
   }
 
   get isEmpty() {
@@ -79,15 +83,19 @@ export class Captions {
     return committed + draft;
   }
 
-  final(id, text, { words, start_ms: startMs, end_ms: endMs, language } = {}) {
+  wordsOf(id) {
+    return this.get(id).words;
+  }
+
+  final(id, text, { words = [], start_ms: startMs, end_ms: endMs, language } = {}) {
     const utterance = this.get(id);
     utterance.committed = text;
-    if (words) utterance.words = words.map((word) => this.placed(word));
+    if (spell(words, text)) utterance.words = words.map((word) => this.placed(word));
     if (startMs !== undefined) utterance.startMs = this.offsetMs + startMs;
     if (endMs !== undefined) utterance.endMs = this.offsetMs + endMs;
     utterance.language = language;
     this.close(utterance);
-    if (text.trim()) this.announce(text);
+    if (text.trim()) this.announce(text, language);
   }
 
   fail(id, message) {
@@ -96,12 +104,16 @@ export class Captions {
     this.close(utterance);
   }
 
-  /** The utterances that have text, for download. */
-  get finished() {
+  /** The utterances that have text, for download; one that is still spoken ends with its last word. */
+  finished(nowMs) {
     return this.utterances
       .filter((one) => one.committed.trim())
       .sort((a, b) => a.startMs - b.startMs)
-      .map(({ startMs, endMs, committed, words, language }) => ({ startMs, endMs, text: committed.trim(), words, language }));
+      .map((one) => ({ startMs: one.startMs, endMs: endOf(one, nowMs), text: one.committed.trim(), words: one.words, language: one.language }));
+  }
+
+  get hasText() {
+    return this.utterances.some((one) => one.committed.trim());
   }
 
   placed({ word, start, end }) {
@@ -109,8 +121,14 @@ export class Captions {
   }
 
   get(id) {
-    if (!this.byId.has(id)) this.byId.set(id, { committed: "", draft: "", words: [], isOpen: true, startMs: this.offsetMs, endMs: this.offsetMs });
+    if (!this.byId.has(id)) this.byId.set(id, { id, committed: "", draft: "", words: [], isOpen: true, startMs: this.offsetMs, endMs: this.offsetMs });
     return this.byId.get(id);
+  }
+
+  drop(id, utterance) {
+    this.byId.delete(id);
+    this.utterances = this.utterances.filter((one) => one !== utterance);
+    utterance.node?.row.remove();
   }
 
   close(utterance) {
@@ -119,53 +137,68 @@ export class Captions {
     this.draw(utterance);
   }
 
+  /** The same in the language that the page has now. */
+  redraw() {
+    for (const utterance of this.utterances) this.draw(utterance);
+  }
+
   draw(utterance) {
     const hasText = utterance.committed.trim() || utterance.draft.trim() || utterance.failure;
     if (!utterance.node) {
       if (!hasText) return;
       this.utterances.push(utterance);
-      utterance.node = makeNode();
+      utterance.node = makeNode(utterance.id);
       this.view.list.append(utterance.node.row);
     }
     const { row, time, committed, space, draft } = utterance.node;
     row.hidden = !hasText;
     row.className = `utterance ${utterance.isOpen ? "open" : "final"} ${utterance.failure ? "failed" : ""}`;
     time.textContent = clock(utterance.startMs);
-    committed.textContent = utterance.failure ? explain({ name: "failed", detail: utterance.failure }) : utterance.committed.trimStart();
+    write(committed, utterance.failure ? explain({ name: "failed", detail: utterance.failure }) : utterance.committed.trimStart());
     const tail = utterance.committed ? utterance.draft : utterance.draft.trimStart();
     draft.textContent = tail.trimStart();
     space.data = tail.slice(0, tail.length - tail.trimStart().length);
-    if (utterance.language) committed.lang = utterance.language;
+    if (utterance.language) committed.lang = draft.lang = utterance.language;
   }
 
   follow() {
     if (this.follows) this.view.scroller.scrollTop = this.view.scroller.scrollHeight;
   }
 
-  announce(text) {
+  announce(text, language) {
     const line = document.createElement("p");
     line.textContent = text;
+    if (language) line.lang = language;
     this.view.spoken.append(line);
     if (this.view.spoken.childElementCount > 5) this.view.spoken.firstElementChild.remove();
   }
 }
 
-function makeNode() {
+/** Text that is there already stays the same node: what is marked or selected in it stays so. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const letters = (text) => text.replace(/\s/g, "");
+
+/** Whether words are those of the text, which may have been committed from an earlier hearing. */
+const spell = (words, text) => words.length > 0 && letters(words.map(({ word }) => word).join("")) === letters(text);
+
+function endOf({ startMs, endMs, words }, nowMs) {
+  return endMs > startMs ? endMs : Math.max(startMs, words.at(-1)?.endMs ?? nowMs);
+}
+
+function makeNode(id) {
   const row = document.createElement("div");
   const time = document.createElement("time");
   const line = document.createElement("p");
   const committed = document.createElement("span");
   const draft = document.createElement("span");
+  row.dataset.item = id;
   committed.className = "committed";
   draft.className = "draft";
   const space = document.createTextNode("");
   line.append(committed, space, draft);
   row.append(time, line);
   return { row, time, committed, space, draft };
-}
-
-function clock(ms) {
-  const total = Math.floor(ms / 1000);
-  const parts = [Math.floor(total / 60) % 60, total % 60].map((part) => String(part).padStart(2, "0"));
-  return total >= 3600 ? `${Math.floor(total / 3600)}:${parts.join(":")}` : parts.join(":");
 }

@@ -2,6 +2,8 @@
 
 const LONGEST_CUE = 84; // characters: two lines of television
 const LONGEST_CUE_MS = 7_000;
+const MARKS = /^[^\p{L}\p{N}]+|[^\p{L}\p{N}]+$/gu;
+const SPACELESS = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]/; // scripts without spaces between words, and their marks
 
 export const TYPES = { txt: "text/plain", srt: "application/x-subrip", vtt: "text/vtt", json: "application/json" };
 
@@ -24,42 +26,69 @@ const seconds = (ms) => Math.round(ms) / 1000;
 const json = (utterances) =>
   JSON.stringify(
     {
-      text: utterances.map(({ text }) => text).join(" "),
+      text: joined(utterances.map(({ text }) => text)),
       segments: utterances.map(({ startMs, endMs, text, words, language }) => ({
         start: seconds(startMs),
         end: seconds(endMs),
         text,
         ...(language && { language }),
-        words: words.map(({ word, startMs: start, endMs: end }) => ({ word, start: seconds(start), end: seconds(end) })),
+        words: placed({ text, words }).map(({ from, to, startMs: start, endMs: end }) => ({ word: text.slice(from, to).trim(), start: seconds(start), end: seconds(end) })),
       })),
     },
     null,
     2,
   );
 
+/** Sentences one after the other, with a space between them where their language has spaces. */
+function joined(texts) {
+  return texts.reduce((all, text) => {
+    const isClose = !all || SPACELESS.test([...all].at(-1)) || SPACELESS.test([...text][0]);
+    return all + (isClose ? "" : " ") + text;
+  }, "");
+}
+
 function cues(utterances) {
-  return utterances.flatMap((utterance) => (isLong(utterance) && utterance.words.length > 1 ? split(utterance) : [utterance]));
+  return utterances.flatMap((utterance) => (isLong(utterance) ? split(utterance) : [utterance]));
 }
 
 const isLong = ({ startMs, endMs, text }) => text.length > LONGEST_CUE || endMs - startMs > LONGEST_CUE_MS;
 
-/** Cues of whole words, none longer than people can read at a glance. */
-function split({ words, text }) {
-  const glue = /\s/.test(text) ? " " : "";
+/** Cues of whole words, none longer than people can read at a glance; together they are the text. */
+function split(utterance) {
+  const { text } = utterance;
   const found = [];
-  for (const { word, startMs, endMs } of words) {
+  for (const { from, to, startMs, endMs } of placed(utterance)) {
     const last = found.at(-1);
-    const longer = last && last.text + glue + word.trim();
-    if (longer && longer.length <= LONGEST_CUE && endMs - last.startMs <= LONGEST_CUE_MS) {
-      last.text = longer;
-      last.endMs = endMs;
-    } else found.push({ startMs, endMs, text: word.trim() });
+    if (last && to - last.from <= LONGEST_CUE && endMs - last.startMs <= LONGEST_CUE_MS) Object.assign(last, { to, endMs });
+    else found.push({ from, to, startMs, endMs });
   }
-  return found;
+  if (found.length < 2) return [utterance];
+  return found.map(({ from, to, startMs, endMs }) => ({ startMs, endMs, text: text.slice(from, to).trim() }));
+}
+
+/** The words as they stand in the text, each with the marks around it; those that do not stand there are left out. */
+function placed({ text, words }) {
+  const found = [];
+  let at = 0;
+  for (const { word, startMs, endMs } of words) {
+    const bare = word.replace(MARKS, ""); // marks may have changed after it was heard
+    const from = text.indexOf(bare, at);
+    if (!bare || from < 0) continue;
+    at = from + bare.length;
+    found.push({ from, end: at, startMs, endMs });
+  }
+  const cuts = found.map(({ from }, i) => (i ? cut(text, found[i - 1].end, from) : 0));
+  return found.map(({ startMs, endMs }, i) => ({ from: cuts[i], to: cuts[i + 1] ?? text.length, startMs, endMs }));
+}
+
+/** Where what lies between two words is parted: after its last space, or before the second word. */
+function cut(text, from, to) {
+  const space = text.slice(from, to).search(/\s\S*$/);
+  return space < 0 ? to : from + space + 1;
 }
 
 const safe = (text) => text.replaceAll("-->", "→");
-const escaped = (text) => safe(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+const escaped = (text) => safe(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 
 function stamp(ms, point) {
   const whole = Math.round(ms);

@@ -1,26 +1,35 @@
-// What the captions mean, beside them: alerts, mood over time, intent, keywords, notes. The page calls the three
-// functions that are exported; nothing else knows of insights.
+// What the captions mean, beside them: alerts, mood over time, intent, keywords, notes. The page calls the functions that
+// are exported; nothing else knows of insights.
 
-import { currentLocale } from "./words.js";
+import { curve } from "./mood.js";
+import { clock, currentLocale } from "./words.js";
 
 const TEXTS = {
-  en: { title: "Understanding", alerts: "Alerts", mood: "Mood", intent: "Wants", keywords: "Keywords", notes: "So far", issue: "issue", outcome: "outcome", action_item: "to do", skipped: "Too busy to look at every sentence" },
-  zh: { title: "理解", alerts: "提醒", mood: "情绪", intent: "意图", keywords: "关键词", notes: "要点", issue: "问题", outcome: "结果", action_item: "待办", skipped: "太忙，未能分析每一句" },
+  en: { alerts: "Alerts", mood: "Mood", intents: "Wants", keywords: "Keywords", notes: "So far", issue: "issue", outcome: "outcome", action_item: "to do", skipped: "Too busy to look at every sentence" },
+  zh: { alerts: "提醒", mood: "情绪", intents: "意图", keywords: "关键词", notes: "要点", issue: "问题", outcome: "结果", action_item: "待办", skipped: "太忙，未能分析每一句" },
 };
-const EMOTIONS = {
+const LABELS = {
   en: {},
-  zh: { anger: "生气", disgust: "厌恶", fear: "担心", joy: "高兴", sadness: "难过", surprise: "惊讶", neutral: "平静" },
+  zh: {
+    anger: "生气", disgust: "厌恶", fear: "担心", joy: "高兴", sadness: "难过", surprise: "惊讶", neutral: "平静",
+    report_outage: "报告故障", technical_support: "技术支持", account_access: "账户登录", update_details: "更改资料",
+    cancel_service: "取消服务", start_service: "开通服务", change_plan: "更改套餐", billing_question: "账单疑问",
+    make_payment: "付款", payment_difficulty: "付款困难", check_balance: "查询余额", transfer_money: "转账",
+    dispute_charge: "质疑扣款", lost_or_stolen: "遗失或被盗", report_fraud: "举报诈骗", order_status: "订单状态",
+    place_order: "下单", change_order: "更改订单", return_or_refund: "退货退款", book_appointment: "预约",
+    change_appointment: "更改预约", make_claim: "理赔", get_document: "索取文件", complaint: "投诉",
+    speak_to_human: "转人工", general_information: "一般咨询",
+  },
 };
-const MOST = { keywords: 12, intents: 5, alerts: 4, moods: 60 };
+const MOST = { keywords: 12, intents: 5, alerts: 4, notes: 12 };
 const LEAST_SCORE = 0.35; // of an emotion that is worth a word
-const WIDTH = 240;
-const HEIGHT = 56;
 const HIGHLIGHT = "insight";
+const PARTS = ["alerts", "mood", "intents", "keywords", "notes"];
 
 let heard = fresh();
 
 function fresh() {
-  return { alerts: [], moods: [], intents: [], keywords: new Map(), notes: [], summary: "", isSkipping: false };
+  return { alerts: [], moods: [], intents: [], keywords: new Map(), notes: [], earlier: [], summary: "", isSkipping: false };
 }
 
 /** What a session is asked for beside captions: names for `session.include` of session.update. */
@@ -28,14 +37,18 @@ export function include() {
   return ["aural.insights"];
 }
 
-/** Any event of the session, in order. */
-export function onEvent(event, panel) {
+/** Any event of a session, in order; `offsetMs` is when it began in the time of the page. */
+export function onEvent(event, panel, offsetMs) {
   switch (event.type) {
+    case "session.created":
+      heard.earlier = notes().slice(-MOST.notes); // the server knows of this session alone
+      [heard.notes, heard.summary] = [[], ""];
+      break;
     case "aural.utterance_insights":
-      noteUtterance(event);
+      noteUtterance(event, offsetMs);
       break;
     case "aural.alert":
-      heard.alerts = [{ name: event.name, ms: event.offset_ms }, ...heard.alerts].slice(0, MOST.alerts);
+      heard.alerts = [{ name: event.name, ms: offsetMs + event.offset_ms }, ...heard.alerts].slice(0, MOST.alerts);
       break;
     case "aural.call_insights":
       noteCall(event);
@@ -53,24 +66,27 @@ export function onEvent(event, panel) {
 export function onClear(panel) {
   heard = fresh();
   globalThis.CSS?.highlights?.delete(HIGHLIGHT);
-  panel.replaceChildren();
-  panel.hidden = true;
+  draw(panel);
 }
 
-function noteUtterance(event) {
+/** The page has another language. */
+export function onLocale(panel) {
+  draw(panel);
+}
+
+function noteUtterance(event, offsetMs) {
   heard.isSkipping = false;
   const [intent] = event.intents ?? [];
   if (intent && intent.intent !== "other") {
     heard.intents = [intent.intent, ...heard.intents.filter((one) => one !== intent.intent)].slice(0, MOST.intents);
   }
   if (event.sentiment && event.emotion) {
-    heard.moods = [...heard.moods, { valence: event.sentiment.score, emotion: event.emotion }].slice(-MOST.moods);
+    const { label: sentiment, score: valence } = event.sentiment;
+    heard.moods.push({ ms: offsetMs + event.begin_offset_ms, valence, sentiment, emotion: event.emotion });
   }
-  const said = [...(event.keywords ?? []).map(({ text }) => text), ...(event.terms ?? []).map(({ text }) => text)];
-  for (const text of new Set(said.map((one) => one.toLowerCase()))) {
-    heard.keywords.set(text, (heard.keywords.get(text) ?? 0) + 1);
-  }
-  mark(event.transcript, said);
+  const said = [...(event.keywords ?? []), ...(event.terms ?? [])].map(({ text }) => text.toLowerCase());
+  for (const text of new Set(said)) heard.keywords.set(text, (heard.keywords.get(text) ?? 0) + 1);
+  mark(event);
 }
 
 function noteCall(event) {
@@ -80,88 +96,92 @@ function noteCall(event) {
   );
 }
 
-/** Mark words in the caption that reads so. */
-function mark(transcript, said) {
-  const highlights = globalThis.CSS?.highlights;
-  if (!highlights || !globalThis.Highlight) return;
-  const lines = [...document.querySelectorAll("#utterances .committed")].reverse();
-  const node = lines.find((line) => line.textContent.trim() === transcript)?.firstChild;
-  if (!node) return;
-  if (!highlights.has(HIGHLIGHT)) highlights.set(HIGHLIGHT, new Highlight());
-  const text = node.data.toLowerCase();
-  for (const word of said) {
-    for (let at = text.indexOf(word.toLowerCase()); at >= 0; at = text.indexOf(word.toLowerCase(), at + 1)) {
-      const range = new Range();
-      range.setStart(node, at);
-      range.setEnd(node, at + word.length);
-      highlights.get(HIGHLIGHT).add(range);
-    }
+const notes = () => [...heard.earlier, ...(heard.summary ? [{ text: heard.summary }] : []), ...heard.notes];
+
+// --- marks in the captions -----------------------------------------------------------------------------------------
+
+/** Mark what was found in the caption of an utterance: keywords where they stand, terms wherever they stand as words. */
+function mark({ item_id: id, transcript, keywords = [], terms = [] }) {
+  if (!globalThis.CSS?.highlights || !globalThis.Highlight) return;
+  const node = document.querySelector(`[data-item="${CSS.escape(id)}"] .committed`)?.firstChild;
+  if (node?.data.trim() !== transcript) return;
+  if (!CSS.highlights.has(HIGHLIGHT)) CSS.highlights.set(HIGHLIGHT, new Highlight());
+  const places = [...keywords.map(({ character_offsets: at }) => units(transcript, at)), ...terms.flatMap(({ text }) => whereIs(text, node.data))];
+  for (const [start, end] of places) {
+    const range = new Range();
+    range.setStart(node, start);
+    range.setEnd(node, end);
+    CSS.highlights.get(HIGHLIGHT).add(range);
   }
+}
+
+/** Offsets that count characters as offsets that count UTF-16 units. */
+function units(text, { begin, end }) {
+  const characters = [...text];
+  const start = characters.slice(0, begin).join("").length;
+  return [start, start + characters.slice(begin, end).join("").length];
+}
+
+/** Where a term stands, but not inside of another word; in scripts without spaces it may stand anywhere. */
+function whereIs(term, text) {
+  const quoted = term.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+  const isSpaced = /^[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{N}]/u.test(term);
+  const wanted = new RegExp(isSpaced ? `(?<![\\p{L}\\p{N}])${quoted}(?![\\p{L}\\p{N}])` : quoted, "giu");
+  return [...text.matchAll(wanted)].map(({ 0: found, index }) => [index, index + found.length]);
 }
 
 // --- the panel -----------------------------------------------------------------------------------------------------
 
+const named = (label) => LABELS[currentLocale()][label] ?? label.replaceAll("_", " ");
+
 function draw(panel) {
-  const say = TEXTS[currentLocale()] ?? TEXTS.en;
+  const say = TEXTS[currentLocale()];
+  if (!panel.firstChild) panel.append(...PARTS.map(makeSection), makeLine("insight-skipped", { text: "" }));
   const ranked = [...heard.keywords].sort((a, b) => b[1] - a[1]).slice(0, MOST.keywords);
-  const parts = [
-    section(say.alerts, heard.alerts.map(({ name, ms }) => line("insight-alert", `${clock(ms)} ${name}`))),
-    section(say.mood, heard.moods.length ? [curve(heard.moods), line("insight-emotion", moodNow())] : []),
-    section(say.intent, heard.intents.map((one) => line("insight-chip", one.replaceAll("_", " ")))),
-    section(say.keywords, ranked.map(([text, count]) => line("insight-chip", count > 1 ? `${text} ×${count}` : text))),
-    section(say.notes, [
-      ...(heard.summary ? [line("insight-note", heard.summary)] : []),
-      ...heard.notes.map(({ kind, text }) => line("insight-note", `${say[kind]}: ${text}`)),
-    ]),
-    ...(heard.isSkipping ? [line("insight-skipped", say.skipped)] : []),
-  ].filter(Boolean);
-  panel.replaceChildren(...parts);
-  panel.hidden = parts.length === 0;
+  fill(panel, "alerts", heard.alerts.map(({ name, ms }) => ({ text: `${clock(ms)} ${name}`, role: "alert" })), "insight-alert");
+  fill(panel, "intents", heard.intents.map((one) => ({ text: named(one) })), "insight-chip");
+  fill(panel, "keywords", ranked.map(([text, count]) => ({ text: count > 1 ? `${text} ×${count}` : text })), "insight-chip");
+  fill(panel, "notes", notes().map(({ kind, text }) => ({ text: kind ? `${say[kind]}: ${text}` : text })), "insight-note");
+  drawMood(panel);
+  const skipped = panel.querySelector(".insight-skipped");
+  skipped.textContent = say.skipped;
+  skipped.hidden = !heard.isSkipping;
+  for (const part of PARTS) panel.querySelector(`[data-part=${part}] h2`).textContent = say[part];
+  panel.hidden = [...panel.children].every(({ hidden }) => hidden);
 }
 
-function section(title, children) {
-  if (children.length === 0) return null;
+function makeSection(part) {
   const node = document.createElement("section");
-  const heading = document.createElement("h2");
-  heading.textContent = title;
-  node.append(heading, ...children);
+  node.dataset.part = part;
+  node.append(document.createElement("h2"), document.createElement("div"));
   return node;
 }
 
-function line(className, text) {
+/** Show these lines, most of which are there already: nobody is told of a line twice. */
+function fill(panel, part, lines, className) {
+  const section = panel.querySelector(`[data-part=${part}]`);
+  const place = section.lastChild;
+  const known = new Map([...place.children].map((node) => [node.textContent, node]));
+  const wanted = new Map(lines.map((line) => [line.text, line])); // each once
+  const nodes = [...wanted].map(([text, line]) => known.get(text) ?? makeLine(className, line));
+  nodes.forEach((node, i) => place.children[i] !== node && place.insertBefore(node, place.children[i] ?? null));
+  while (place.childElementCount > nodes.length) place.lastChild.remove();
+  section.hidden = nodes.length === 0;
+}
+
+function makeLine(className, { text, role }) {
   const node = document.createElement("p");
   node.className = className;
   node.textContent = text;
+  if (role) node.setAttribute("role", role);
   return node;
 }
 
-function moodNow() {
+function drawMood(panel) {
+  const section = panel.querySelector("[data-part=mood]");
+  section.hidden = heard.moods.length === 0;
+  if (section.hidden) return;
   const { emotion } = heard.moods.at(-1);
   const label = emotion.confidence < LEAST_SCORE ? "neutral" : emotion.label;
-  return EMOTIONS[currentLocale()]?.[label] ?? label;
-}
-
-/** Valence over the utterances: up is pleasant, the line in the middle is neither. */
-function curve(moods) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute("class", "insight-curve");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", moods.map(({ valence }) => valence.toFixed(1)).join(", "));
-  const x = (i) => (moods.length === 1 ? WIDTH / 2 : 4 + (i * (WIDTH - 8)) / (moods.length - 1));
-  const y = (valence) => HEIGHT / 2 - (valence * (HEIGHT - 12)) / 2;
-  const shape = (name, attributes) => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    svg.append(node);
-  };
-  shape("line", { x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2, class: "insight-axis" });
-  shape("polyline", { points: moods.map(({ valence }, i) => `${x(i)},${y(valence)}`).join(" "), class: "insight-line" });
-  shape("circle", { cx: x(moods.length - 1), cy: y(moods.at(-1).valence), r: 4, class: "insight-dot" });
-  return svg;
-}
-
-function clock(ms) {
-  const total = Math.floor(ms / 1000);
-  return [Math.floor(total / 60), total % 60].map((part) => String(part).padStart(2, "0")).join(":");
+  section.lastChild.replaceChildren(curve(heard.moods), makeLine("insight-emotion", { text: named(label) }));
 }

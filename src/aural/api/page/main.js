@@ -1,23 +1,25 @@
-// Joins the parts: sound → session → captions, and the buttons.
+// Joins the parts: sound → stream → captions, and the buttons.
 
 import { openFile, openMicrophone } from "./audio.js";
 import { Captions } from "./captions.js";
 import { TYPES, written } from "./exports.js";
 import * as insights from "./insights.js";
 import { Lag } from "./lag.js";
-import { Session } from "./session.js";
+import { Stream } from "./stream.js";
+import { Tape } from "./tape.js";
 import { currentLocale, explain, languageName, say, switchLocale, translate } from "./words.js";
 
 const KEY = "aural.key";
 const [DRAFTS, WORDS, DETAILS] = ["aural.drafts", "aural.words", "aural.details"]; // what there is beyond OpenAI's events
+const TRANSCRIPTION = "conversation.item.input_audio_transcription";
 const LEVEL_GAIN = 1.6;
 const SMOOTHING = 0.3;
 const RETRY_MS = 2_000;
-const REOPEN_AFTER_MS = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 30_000]; // then it is given up
 
 const $ = (id) => document.getElementById(id);
-const page = { models: [], source: null, session: null, lag: {}, shown: new Lag(), heard: null, wakeLock: null, isSlow: false, isKnown: false, failures: 0, reopening: null };
 const captions = new Captions({ list: $("utterances"), scroller: $("transcript"), spoken: $("spoken") });
+const page = { models: [], loading: null, tape: new Tape(), run: null, latest: null, complaint: null, wakeLock: null };
+// run: from the press of a button to the last word, {source, stream, isStopping, lag: Lag, meters, heard: a language}
 
 // --- state ---------------------------------------------------------------------------------------------------------
 
@@ -25,10 +27,16 @@ function setState(state) {
   document.body.dataset.state = state;
   const isBusy = state !== "idle";
   $("status").textContent = say(state);
+  tell(say(state === "speaking" ? "listening" : state));
   $("record").setAttribute("aria-pressed", String(isBusy));
   $("record-label").textContent = say(isBusy ? "stop" : "start");
   for (const id of ["file", "model", "language"]) $(id).disabled = isBusy;
   refresh();
+}
+
+/** To screen readers, which would not get a word in if each pause were told. */
+function tell(text) {
+  if ($("told").textContent !== text) $("told").textContent = text;
 }
 
 const state = () => document.body.dataset.state;
@@ -36,59 +44,44 @@ const state = () => document.body.dataset.state;
 function refresh() {
   $("welcome").hidden = !captions.isEmpty || state() !== "idle";
   $("clear").disabled = captions.isEmpty;
-  for (const button of document.querySelectorAll("[data-format]")) button.disabled = captions.finished.length === 0;
+  for (const button of document.querySelectorAll("[data-format]")) button.disabled = !captions.hasText;
 }
 
 function complain(error) {
+  page.complaint = error;
   $("alert").textContent = error ? explain(error) : "";
 }
 
-// --- a session -----------------------------------------------------------------------------------------------------
+/** A trouble that comes and goes. */
+function trouble(name, isThere) {
+  if (isThere !== (page.complaint?.name === name)) complain(isThere ? { name } : null);
+}
+
+// --- a run ---------------------------------------------------------------------------------------------------------
 
 async function start(openSource) {
-  if (state() !== "idle") return;
+  if (page.run) return;
   complain(null);
+  const run = { source: null, stream: null, isStopping: false, lag: new Lag((ms) => page.tape.capturedAt(ms)), meters: {}, heard: $("language").value };
+  page.run = page.latest = run;
   setState("starting");
-  page.lag = {};
-  page.shown = new Lag();
-  page.heard = $("language").value;
-  page.isKnown = false;
-  page.failures = 0;
+  showMeters();
   try {
-    open();
-    page.source = await openSource(onFrame);
-    page.wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
+    run.stream = new Stream(page.tape, wish, listener(run));
+    const source = await openSource(sourceListener(run));
+    if (page.run !== run || run.isStopping) return source.stop(); // somebody pressed stop before there was a source
+    run.source = source;
     if (state() === "starting") setState("listening");
+    stayAwake();
   } catch (error) {
+    if (page.run !== run) return;
     complain(error);
-    await stop();
+    stop(run);
   }
 }
 
-/** A session; `waiting` is what was said since the one before was lost. */
-function open(waiting) {
-  captions.beginSession();
-  page.session = new Session({
-    key: sessionStorage.getItem(KEY),
-    model: $("model").value,
-    language: $("language").value,
-    include: [...extras(), ...insights.include()],
-    waiting,
-    onEvent,
-    onClose,
-    onSlow,
-  });
-}
-
-/** Try again after a while, ever longer, with what is said meanwhile. */
-function reopen() {
-  complain({ name: "lost" });
-  setState("reconnecting");
-  const delayMs = REOPEN_AFTER_MS[page.failures++] * (0.5 + Math.random() / 2);
-  page.reopening = setTimeout(() => {
-    page.reopening = null;
-    open(page.session.waiting);
-  }, delayMs);
+function wish() {
+  return { key: sessionStorage.getItem(KEY), model: $("model").value, language: $("language").value, include: [...extras(), ...insights.include()] };
 }
 
 /** Words have times where the model gives them. */
@@ -96,117 +89,145 @@ function extras() {
   return chosen()?.capabilities?.timestamps.includes("word") ? [DRAFTS, WORDS, DETAILS] : [DRAFTS, DETAILS];
 }
 
-async function stop() {
-  if (state() === "idle" || state() === "finishing") return;
-  setState("finishing");
-  const { source, session } = page;
-  page.source = null;
-  await source?.stop();
-  if (page.reopening === null) return session?.finish();
-  clearTimeout(page.reopening);
-  page.reopening = null;
-  rest();
+function sourceListener(run) {
+  return {
+    onFrame({ pcm, peak }) {
+      run.stream.append(pcm);
+      $("record").style.setProperty("--level", Math.min(1, peak * LEVEL_GAIN).toFixed(2));
+    },
+    onEnd(error) {
+      if (page.run !== run || run.isStopping) return;
+      if (error) complain(error);
+      stop(run);
+    },
+    onPause: (isPaused) => page.run === run && trouble("paused", isPaused),
+  };
 }
 
-function onFrame({ pcm, peak }) {
-  page.session?.append(pcm);
-  $("record").style.setProperty("--level", Math.min(1, peak * LEVEL_GAIN).toFixed(2));
+function listener(run) {
+  return {
+    onOpen(offsetMs) {
+      captions.begin(offsetMs);
+      if (state() !== "reconnecting") return;
+      complain(null);
+      setState(run.isStopping ? "finishing" : run.source ? "listening" : "starting");
+    },
+    onEvent: (event) => onEvent(run, event),
+    onSlow: (isSlow) => trouble("slow", isSlow),
+    onWait(error, delayMs) {
+      complain({ ...error, seconds: Math.ceil(delayMs / 1000) });
+      setState("reconnecting");
+    },
+    onEnd(error) {
+      captions.end(page.tape.endMs);
+      if (error) complain(error);
+      rest();
+    },
+  };
 }
 
-function onClose(error) {
-  captions.endSession(page.session.clock.sentMs);
-  if (error?.isLost && page.isKnown && page.source && page.failures < REOPEN_AFTER_MS.length) return reopen();
-  if (error) complain(error);
-  rest();
+/** Hear what was said to its end; at once where there is no connection. */
+async function stop(run) {
+  if (run.isStopping && state() !== "reconnecting") return;
+  run.isStopping = true;
+  if (state() !== "reconnecting") setState("finishing");
+  await run.source?.stop();
+  if (page.run !== run) return;
+  if (run.stream) run.stream.finish();
+  else rest();
 }
 
 function rest() {
-  page.session = null;
-  page.source?.stop();
-  page.source = null;
+  page.run?.source?.stop();
+  page.run = null;
   page.wakeLock?.release();
+  page.wakeLock = null;
   $("record").style.setProperty("--level", 0);
   setState("idle");
 }
 
-function onSlow(isSlow) {
-  if (isSlow !== page.isSlow) complain(isSlow ? { name: "slow" } : null);
-  page.isSlow = isSlow;
+/** The screen stays on during a run; a page that was hidden has lost its lock, and perhaps its sound. */
+async function stayAwake() {
+  if (!page.run || document.hidden) return;
+  page.run.source?.wake();
+  const lock = await navigator.wakeLock?.request("screen").catch(() => null);
+  if (page.run) page.wakeLock = lock;
+  else lock?.release();
 }
 
-function onEvent(event) {
-  switch (event.type) {
-    case "session.updated":
-      page.isKnown = true;
-      page.failures = 0;
-      if (state() !== "reconnecting") break;
-      complain(null);
-      setState("listening");
-      break;
+function onEvent(run, event) {
+  const { type, item_id: id } = event;
+  switch (type) {
     case "input_audio_buffer.speech_started":
-      captions.started(event.item_id, event.audio_start_ms);
+      captions.started(id, event.audio_start_ms);
       if (state() === "listening") setState("speaking");
       break;
     case "input_audio_buffer.speech_stopped":
-      captions.stopped(event.item_id, event.audio_end_ms);
-      page.stoppedMs = event.audio_end_ms;
+      captions.stopped(id, event.audio_end_ms);
+      run.lag.stopped(id, captions.offsetMs + event.audio_end_ms);
       if (state() === "speaking") setState("listening");
       break;
-    case "conversation.item.input_audio_transcription.delta":
-      captions.grow(event.item_id, event.delta, event.words);
-      page.shown.note(event.item_id, captions.shown(event.item_id));
+    case `${TRANSCRIPTION}.delta`:
+      captions.grow(id, event.delta, event.words);
+      run.lag.note(id, captions.shown(id));
       break;
     case "aural.draft":
-      captions.redraft(event.item_id, event.draft);
-      page.shown.note(event.item_id, captions.shown(event.item_id));
+      captions.redraft(id, event.draft);
+      run.lag.note(id, captions.shown(id));
       break;
-    case "conversation.item.input_audio_transcription.completed":
-      captions.final(event.item_id, event.transcript, event);
-      page.shown.note(event.item_id, event.transcript);
-      smooth("word", page.shown.final(event.item_id, event.words, page.session.clock));
-      smooth("final", sinceStopped());
+    case `${TRANSCRIPTION}.completed`:
+      captions.final(id, event.transcript, event);
+      run.lag.note(id, event.transcript);
+      smooth(run, run.lag.final(id, captions.wordsOf(id)));
       break;
     case "aural.language":
-      page.heard = event.language;
+      run.heard = event.language;
       showMeters();
       break;
-    case "conversation.item.input_audio_transcription.failed":
-      captions.fail(event.item_id, event.error.message);
+    case `${TRANSCRIPTION}.failed`:
+      captions.fail(id, event.error.message);
       break;
   }
-  insights.onEvent(event, $("insights"));
+  insights.onEvent(event, $("insights"), captions.offsetMs);
   refresh();
 }
 
-/** Milliseconds since the server heard the speech stop. */
-function sinceStopped() {
-  const stopped = page.session.clock.capturedAt(page.stoppedMs);
-  return stopped === null ? undefined : performance.now() - stopped;
-}
-
-function smooth(name, lag) {
-  if (lag === undefined) return;
-  page.lag[name] = page.lag[name] === undefined ? lag : page.lag[name] * (1 - SMOOTHING) + lag * SMOOTHING;
+function smooth(run, lags) {
+  for (const [name, lag] of Object.entries(lags)) {
+    if (lag === undefined) continue;
+    const before = run.meters[name];
+    run.meters[name] = before === undefined ? lag : before * (1 - SMOOTHING) + lag * SMOOTHING;
+  }
   showMeters();
 }
 
 function showMeters() {
+  const { meters, heard } = page.latest ?? { meters: {} };
   const shown = (lag) => (lag === undefined ? "–" : `${(Math.max(0, lag) / 1000).toFixed(1)} s`);
-  $("word-lag").textContent = shown(page.lag.word);
-  $("final-lag").textContent = shown(page.lag.final);
-  $("heard-language").textContent = page.heard ? languageName(page.heard) : "–";
+  $("word-lag").textContent = shown(meters.word);
+  $("final-lag").textContent = shown(meters.final);
+  $("heard-language").textContent = heard ? languageName(heard) : "–";
 }
 
 // --- choices -------------------------------------------------------------------------------------------------------
 
 async function loadModels() {
+  clearTimeout(page.loading);
   const key = sessionStorage.getItem(KEY);
   const answer = await fetch("v1/models", { headers: key ? { authorization: `Bearer ${key}` } : {} });
   if (answer.status === 401) return askForKey();
   page.models = (await answer.json()).data;
-  $("model").replaceChildren(...page.models.map(({ id }) => new Option(id, id)));
+  offer($("model"), page.models.map(({ id }) => new Option(id, id)));
   showLanguages();
-  if (!chosen()?.capabilities) setTimeout(() => loadModels().catch(unreachable), RETRY_MS); // it is still loading
+}
+
+/** Choices that are new, without changing what is chosen. */
+function offer(select, options) {
+  const known = [...select.options].map(({ value, text }) => `${value} ${text}`).join("\n");
+  if (known === options.map(({ value, text }) => `${value} ${text}`).join("\n")) return;
+  const before = select.value;
+  select.replaceChildren(...options);
+  if (options.some(({ value }) => value === before)) select.value = before;
 }
 
 function askForKey() {
@@ -219,14 +240,18 @@ function askForKey() {
 
 const chosen = () => page.models.find(({ id }) => id === $("model").value);
 
+/** The languages of the model that is chosen; while it is loading nobody knows them. */
 function showLanguages() {
-  const before = $("language").value;
   const can = chosen()?.capabilities;
-  if (!can) return;
+  if (!can) return askAgain();
   const named = can.languages.map((code) => new Option(languageName(code), code));
   named.sort((a, b) => a.text.localeCompare(b.text, currentLocale()));
-  $("language").replaceChildren(...(can.detects_language ? [new Option(say("detect"), "")] : []), ...named);
-  if (can.languages.includes(before)) $("language").value = before;
+  offer($("language"), [...(can.detects_language ? [new Option(say("detect"), "")] : []), ...named]);
+}
+
+function askAgain() {
+  clearTimeout(page.loading);
+  if (chosen()) page.loading = setTimeout(() => loadModels().catch(unreachable), RETRY_MS);
 }
 
 function unreachable() {
@@ -235,11 +260,18 @@ function unreachable() {
 
 function download(format) {
   const link = document.createElement("a");
-  const file = new Blob([written(captions.finished, format)], { type: `${TYPES[format]};charset=utf-8` });
+  const file = new Blob([written(captions.finished(page.tape.endMs), format)], { type: `${TYPES[format]};charset=utf-8` });
   link.href = URL.createObjectURL(file);
   link.download = `captions.${format}`;
   link.click();
   URL.revokeObjectURL(link.href);
+}
+
+function clear() {
+  captions.clear();
+  insights.onClear($("insights"));
+  if (!page.run) page.tape = new Tape(); // the next run begins at zero
+  refresh();
 }
 
 function onKey(event) {
@@ -252,18 +284,14 @@ function onKey(event) {
 
 // --- the page ------------------------------------------------------------------------------------------------------
 
-$("record").onclick = () => (state() === "idle" ? start(openMicrophone) : stop());
+$("record").onclick = () => (page.run ? stop(page.run) : start(openMicrophone));
 $("file").onclick = () => $("file-input").click();
 $("file-input").onchange = ({ target }) => {
   const [file] = target.files;
   target.value = "";
-  if (file) start((onFrame) => openFile(file, onFrame, stop));
+  if (file) start((listener) => openFile(file, listener));
 };
-$("clear").onclick = () => {
-  captions.clear();
-  insights.onClear($("insights"));
-  refresh();
-};
+$("clear").onclick = clear;
 $("model").onchange = showLanguages;
 $("locale").onclick = () => {
   switchLocale();
@@ -271,6 +299,7 @@ $("locale").onclick = () => {
 };
 for (const button of document.querySelectorAll("[data-format]")) button.onclick = () => download(button.dataset.format);
 document.addEventListener("keydown", onKey);
+document.addEventListener("visibilitychange", stayAwake);
 
 function showAll() {
   translate();
@@ -279,6 +308,9 @@ function showAll() {
   setState(state());
   showLanguages();
   showMeters();
+  captions.redraw();
+  insights.onLocale($("insights"));
+  complain(page.complaint);
 }
 
 showAll();

@@ -1,58 +1,67 @@
-// One live session: OpenAI's Realtime transcription protocol over a WebSocket, and the clock of what was sent.
+// One live session: OpenAI's Realtime transcription protocol over a WebSocket.
 
-import { RATE } from "./audio.js";
+import { RATE, samples } from "./tape.js";
 
 const SLOW_BYTES = 5 * RATE * 2 * (4 / 3); // five seconds of audio as base64 that the network has not taken yet
-const REMEMBERED_FRAMES = 2_400; // two minutes of 50 ms
-const FINISH_WITHIN_MS = 15_000;
-const KEPT_FRAMES = 1_200; // a minute of what is said while there is no connection
+const SILENT_MS = 15_000; // how long the server may say nothing when it was asked for the last words
 const LOST_CODES = new Set([1001, 1005, 1006, 1012, 1013]); // the network, or a server that goes away or is full
+const KEY = "aural-key."; // a subprotocol has few characters, a key may have any
 
 export class Session {
-  /** Opens at once. `onEvent(event)` gets every event of the server, `onClose(error|null)` is called once. */
-  constructor({ key, model, language, include, waiting = [], onEvent, onClose, onSlow }) {
-    this.handlers = { onEvent, onClose, onSlow };
-    this.wish = { model, language, include };
-    this.clock = new Clock();
-    this.waiting = waiting; // frames from before the session was configured, or from after it was lost: {pcm, at}
-    this.state = "opening";
-    const url = new URL("v1/realtime?intent=transcription", document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    this.socket = new WebSocket(url, key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"]);
+  /**
+   * Opens at once, and sends the tape from the place `from` on. `base` is the place at which the session's own clock
+   * starts; `token` goes on with a session that grew too old.
+   *
+   * `listener.onOpen()` is called when sound is about to be sent, `onEvent(event)` for every event of the server,
+   * `onSlow(isSlow)` with every frame, and once `onEnd({resume, error, isLost, retryAfterMs})`: how to go on, or what
+   * went wrong and whether another try may help, or nothing when all was heard.
+   */
+  constructor({ key, model, language, include }, { tape, from, base = from, token }, listener) {
+    Object.assign(this, { language, include, tape, base, listener });
+    this.next = from; // the place that is sent next
+    this.state = "opening"; // then open, then closed
+    this.isFinishing = false;
+    this.hasEnded = false; // the server has said its last
+    this.isCatchingUp = true; // what was kept is sent faster than it was spoken
+    this.resume = null;
+    this.failure = null; // the server's error, when nothing came after it
+    this.socket = new WebSocket(address(model, token), ["realtime", ...(key ? [KEY + base64url(key)] : [])]);
     this.socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
-    this.socket.onclose = (close) => this.end(close);
-    this.done = new Promise((resolve) => (this.resolveDone = resolve));
+    this.socket.onclose = (close) => this.end(this.outcome(close));
   }
 
-  /** PCM16 at 16 kHz, mono. */
-  append(pcm) {
-    const frame = { pcm, at: performance.now() };
-    if (this.state === "opening" || this.state === "closed") {
-      this.waiting.push(frame);
-      if (this.waiting.length > KEPT_FRAMES) this.waiting.shift();
-    } else if (this.socket.readyState === WebSocket.OPEN) {
-      this.transmit(frame);
-      this.handlers.onSlow(this.socket.bufferedAmount > SLOW_BYTES);
+  /** Send what has come onto the tape. */
+  pump() {
+    if (this.state !== "open" || this.socket.readyState !== WebSocket.OPEN) return;
+    for (const pcm of this.tape.from(this.next)) {
+      this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+      this.next += pcm.length;
     }
+    const isBehind = this.socket.bufferedAmount > SLOW_BYTES;
+    this.isCatchingUp &&= isBehind;
+    this.listener.onSlow(isBehind && !this.isCatchingUp);
   }
 
-  transmit({ pcm, at }) {
-    this.clock.note(pcm.length, at);
-    this.send({ type: "input_audio_buffer.append", audio: base64(pcm) });
+  /** No more sound will come: the session ends after its last words, or when nothing is heard of the server for long. */
+  finish() {
+    this.isFinishing = true;
+    this.wait();
+    if (this.state === "open") this.send({ type: "aural.finish" });
   }
 
-  /** Ask for what is still unsaid, wait for the last words, close. */
-  async finish() {
-    if (this.state === "opening") this.finishWhenOpen = true;
-    else if (this.state === "open") this.sayFinished();
-    const timer = setTimeout(() => this.socket.close(1000), FINISH_WITHIN_MS);
-    await this.done;
-    clearTimeout(timer);
+  wait() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.abandon();
+      this.listener.onEnd({ error: { name: "unheard" } });
+    }, SILENT_MS);
   }
 
-  sayFinished() {
-    this.state = "finishing";
-    this.send({ type: "aural.finish" });
+  /** End without a word to anybody. */
+  abandon() {
+    this.state = "closed";
+    clearTimeout(this.timer);
+    this.socket.close();
   }
 
   send(event) {
@@ -60,6 +69,10 @@ export class Session {
   }
 
   receive(event) {
+    if (this.state === "closed") return;
+    if (this.isFinishing) this.wait();
+    this.failure = event.type === "error" ? event.error : null;
+    this.listener.onEvent(event);
     switch (event.type) {
       case "session.created":
         this.configure();
@@ -67,73 +80,75 @@ export class Session {
       case "session.updated":
         this.begin();
         break;
+      case "aural.going_away":
+        this.resume = { token: event.resume, base: this.base, from: this.base + samples(event.audio_end_ms) };
+        break;
       case "aural.ended":
+        this.hasEnded = true;
         this.socket.close(1000);
         break;
       case "error":
-        this.failure ??= new Error(event.error.message);
         if (this.state === "opening") this.socket.close(1000);
     }
-    this.handlers.onEvent(event);
   }
 
   configure() {
-    const { model, language, include } = this.wish;
-    const transcription = { ...(model && { model }), ...(language && { language }) };
     const input = {
       format: { type: "audio/pcm", rate: RATE },
-      transcription,
+      transcription: { ...(this.language && { language: this.language }) },
       turn_detection: { type: "server_vad" },
     };
-    this.send({ type: "session.update", session: { type: "transcription", audio: { input }, include } });
+    this.send({ type: "session.update", session: { type: "transcription", audio: { input }, include: this.include } });
   }
 
   begin() {
     if (this.state !== "opening") return;
     this.state = "open";
-    for (const frame of this.waiting.splice(0)) this.transmit(frame);
-    if (this.finishWhenOpen) this.sayFinished();
+    const skipped = Math.max(0, this.tape.start - this.next); // waited longer than the tape is
+    this.next += skipped;
+    this.base += skipped;
+    this.listener.onOpen();
+    this.pump();
+    if (this.isFinishing) this.send({ type: "aural.finish" });
   }
 
-  end({ code, reason }) {
-    const wasFinishing = this.state === "finishing";
+  outcome({ code, reason }) {
+    const { resume, failure } = this;
+    if (resume) return { resume };
+    if (this.hasEnded && this.isFinishing) return {};
+    const isLost = LOST_CODES.has(code) || this.hasEnded; // it ended though nobody asked it to
+    if (failure?.retry_after_s) return refusal(failure);
+    if (failure) return { isLost, error: { name: "refused", detail: failure.message } };
+    if (code === 1006) return { isLost, error: { name: this.state === "opening" ? "unreachable" : "closed" } };
+    return { isLost, error: { name: "closed", detail: reason || String(code) } };
+  }
+
+  end(outcome) {
+    if (this.state === "closed") return;
     this.state = "closed";
-    let error = this.failure ?? null;
-    if (!error && !(wasFinishing && code === 1000)) {
-      error = new Error(code === 1006 && !this.clock.sentSamples ? "unreachable" : "closed");
-      error.detail = reason || (code === 1006 ? "" : String(code));
-    }
-    if (error) error.isLost = LOST_CODES.has(code) && !wasFinishing;
-    this.resolveDone();
-    this.handlers.onClose(error);
+    clearTimeout(this.timer);
+    this.listener.onEnd(outcome);
   }
 }
 
-/** When the sound at a place of the session's audio was captured, by the page's own clock. */
-class Clock {
-  constructor() {
-    this.sentSamples = 0;
-    this.frames = [];
-  }
+function refusal({ code, retry_after_s: seconds }) {
+  return { isLost: true, retryAfterMs: seconds * 1000, error: { name: code === "not_ready" ? "loading" : "full" } };
+}
 
-  /** `at` is when the last of them was captured. */
-  note(samples, at) {
-    this.sentSamples += samples;
-    this.frames.push({ endMs: (this.sentSamples * 1000) / RATE, at });
-    if (this.frames.length > REMEMBERED_FRAMES) this.frames.shift();
-  }
-
-  get sentMs() {
-    return (this.sentSamples * 1000) / RATE;
-  }
-
-  /** When the sound at `ms` was captured, on the clock of performance.now(), or null where that is long ago. */
-  capturedAt(ms) {
-    const frame = this.frames.find((one) => one.endMs >= ms);
-    return !frame || frame === this.frames[0] ? null : frame.at - (frame.endMs - ms);
-  }
+function address(model, token) {
+  const url = new URL("v1/realtime?intent=transcription", document.baseURI);
+  url.protocol = url.protocol.replace("http", "ws");
+  if (model) url.searchParams.set("model", model);
+  if (token) url.searchParams.set("resume", token);
+  return url;
 }
 
 function base64(pcm) {
-  return btoa(String.fromCharCode(...new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength)));
+  return encoded(new Uint8Array(pcm.buffer, pcm.byteOffset, pcm.byteLength));
 }
+
+function base64url(text) {
+  return encoded(new TextEncoder().encode(text)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+const encoded = (bytes) => btoa(String.fromCharCode(...bytes));

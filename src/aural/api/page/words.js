@@ -25,7 +25,8 @@ const TEXTS = {
     listening: "Listening",
     speaking: "Hearing speech",
     finishing: "Finishing…",
-    reconnecting: "Reconnecting…",
+    reconnecting: "Waiting for the server…",
+    again: " Trying again in {s} s.",
     other: "中文",
     errors: {
       NotAllowedError: "The browser did not let this page use the microphone.",
@@ -35,7 +36,13 @@ const TEXTS = {
       EncodingError: "The browser cannot decode this file.",
       unreachable: "The server cannot be reached.",
       closed: "The server closed the connection",
-      lost: "The connection was lost. What you say in the meantime is kept for a minute.",
+      refused: "The server refused",
+      full: "The server is full.",
+      loading: "The model is still loading.",
+      lost: "The connection was lost. What you say in the meantime is kept for three minutes.",
+      unheard: "It ended before all was heard; the last words may be missing.",
+      unplugged: "The microphone is gone.",
+      paused: "The microphone is silenced by the system.",
       slow: "The network is slower than speech; captions will be late.",
       failed: "This sentence could not be heard",
     },
@@ -64,7 +71,8 @@ const TEXTS = {
     listening: "正在聆听",
     speaking: "听到说话",
     finishing: "正在收尾…",
-    reconnecting: "正在重新连接…",
+    reconnecting: "正在等待服务器…",
+    again: "{s} 秒后重试。",
     other: "English",
     errors: {
       NotAllowedError: "浏览器不允许此页面使用麦克风。",
@@ -74,7 +82,13 @@ const TEXTS = {
       EncodingError: "浏览器无法解码此文件。",
       unreachable: "无法连接服务器。",
       closed: "服务器关闭了连接",
-      lost: "连接已断开。这段时间说的话会保留一分钟。",
+      refused: "服务器拒绝了请求",
+      full: "服务器已满。",
+      loading: "模型仍在加载。",
+      lost: "连接已断开。这段时间说的话会保留三分钟。",
+      unheard: "未等全部听完就已结束，最后几句可能缺失。",
+      unplugged: "麦克风已断开。",
+      paused: "系统已暂停麦克风。",
       slow: "网络慢于语速，字幕会延迟。",
       failed: "这一句没能听清",
     },
@@ -91,10 +105,18 @@ export function say(name) {
   return TEXTS[locale][name];
 }
 
-/** The sentence for an error's name, or the error's own message. */
-export function explain(error) {
-  const known = TEXTS[locale].errors[error.name] ?? TEXTS[locale].errors[error.message];
-  return known ? (error.detail ? `${known}: ${error.detail}` : known) : String(error.message ?? error);
+/** The sentence for an error's name, or the error's own message; and after how many seconds there is another try. */
+export function explain({ name, message, detail, seconds }) {
+  const { errors } = TEXTS[locale];
+  const known = errors[name] ?? errors[message] ?? String(message ?? name);
+  return known + (detail ? `: ${detail}` : "") + (seconds ? say("again").replace("{s}", seconds) : "");
+}
+
+/** A moment of the page's time. */
+export function clock(ms) {
+  const total = Math.floor(ms / 1000);
+  const parts = [Math.floor(total / 60) % 60, total % 60].map((part) => String(part).padStart(2, "0"));
+  return total >= 3600 ? `${Math.floor(total / 3600)}:${parts.join(":")}` : parts.join(":");
 }
 
 export function switchLocale() {
