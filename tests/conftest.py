@@ -119,12 +119,12 @@ class Server:
 
 
 @contextmanager
-def serving(*flags: str, ready: bool = True, **environment: str) -> Iterator[Server]:
-    """Start a server on a free port of the loopback address; stop it with SIGTERM."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "aural", "serve", "--port", str(port), "--log-format", "text", *flags]
+def serving(*flags: str, ready: bool = True, port: int = 0, code: str = "", **environment: str) -> Iterator[Server]:
+    """Start a server on a free port of the loopback address, or on this one; stop it with SIGTERM. `code` runs in place
+    of the program."""
+    port = port or free_port()
+    program = ["-c", code] if code else ["-m", "aural"]
+    command = [sys.executable, *program, "serve", "--port", str(port), "--log-format", "text", *flags]
     process = subprocess.Popen(command, env=os.environ | environment)
     server = Server(f"http://127.0.0.1:{port}", process)
     try:
@@ -134,6 +134,13 @@ def serving(*flags: str, ready: bool = True, **environment: str) -> Iterator[Ser
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(40)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float) -> None:

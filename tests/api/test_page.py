@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from importlib.resources import files
 
 import pytest
@@ -57,3 +58,10 @@ def test_every_text_of_the_page_is_there_in_both_languages(fake: Server) -> None
     names = [set(re.findall(r"^ {4,6}(\w+):", part, re.MULTILINE)) for part in (english, chinese)]
     assert names[0] == names[1]
     assert set(re.findall(r"data-say(?:-label)?=\"(\w+)\"", html(fake))) <= names[0]
+
+
+def test_the_page_may_speak_to_its_own_server_alone(fake: Server) -> None:
+    with urllib.request.urlopen(urllib.request.Request(fake.url + "/", headers={"Accept": BROWSER})) as answer:
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy

@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from aural.audio.decode import decode
+from tests.api.captions_page import (
+    ALERT,
+    COMMITTED,
+    HAS_FINAL,
+    HAS_MODEL,
+    IS_IDLE,
+    IS_OVER,
+    MICROPHONE,
+    PATIENCE_S,
+    WATCH,
+    arrived,
+    page,
+    play,
+    run,
+)
 from tests.api.conftest import KEY
 from tests.api.wire import wav
-from tests.browser import Tab, chromium, open_tab
+from tests.browser import chromium, open_tab
 from tests.conftest import Recording, Server, words
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 90.0
 LOBSTERS = words("when is a lobster not a lobster when it is a crayfish")
-MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-IS_IDLE = "document.body.dataset.state === 'idle'"
+LISTEN_TO_STATUS = """window.tellings = [];
+new MutationObserver((records) =>
+  tellings.push(...records.flatMap(({addedNodes}) => [...addedNodes].map(({data}) => data)))
+).observe(document.getElementById("told"), {childList: true})"""
 SMALLEST_PX = 36
 """What a finger can hit."""
-SAID = "document.getElementById('utterances').innerText"
-WATCH = """window.states = [];
-new MutationObserver(() => states.push(document.body.dataset.state)).observe(document.body, {attributes: true})"""
-IS_OVER = "states.length > 1 && states.at(-1) === 'idle'"
-COMMITTED = "[...document.querySelectorAll('.committed')].map((one) => one.textContent).join(' ')"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,40 +55,29 @@ def clip(clips: dict[str, Recording], tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
-@asynccontextmanager
-async def page(server: Server, *flags: str, language: str = "en") -> AsyncIterator[Tab]:
-    """The page, which at the end has asked nobody but the server for anything, and had nothing to complain of."""
-    async with open_tab(server.url + "/", f"--lang={language}", *flags) as tab:
-        yield tab
-        here = re.compile(rf"({server.url}|{server.url.replace('http', 'ws')}|blob:|data:)")
-        assert [address for address in tab.requested if not here.match(address)] == []
-        assert tab.complaints == []
-
-
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(scenario(), 3 * PATIENCE_S))
-
-
 def test_what_is_said_into_the_microphone_is_shown_and_can_be_kept(whisper: Server, clip: Path, tmp_path: Path) -> None:
     async def scenario() -> None:
         async with page(whisper, *MICROPHONE, f"--use-file-for-fake-audio-capture={clip}%noloop") as tab:
             await tab.do("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
             await tab.until("document.getElementById('model').value === 'whisper-tiny.en'", PATIENCE_S)
             await tab.run(WATCH)
+            await tab.run(LISTEN_TO_STATUS)
             await tab.press(" ", "Space")
-            await tab.until("document.querySelector('.utterance.final .committed')?.textContent", PATIENCE_S)
+            await tab.until(HAS_FINAL, PATIENCE_S)
             assert await tab.run("document.getElementById('final-lag').textContent") != "–"
             await tab.press(" ", "Space")
             await tab.until(IS_OVER, PATIENCE_S)
             assert {"starting", "listening", "speaking", "finishing"} <= set(await tab.run("states"))
             assert words(await tab.run(COMMITTED)) == LOBSTERS
             assert words(await tab.run("document.getElementById('spoken').textContent")) == LOBSTERS
-            assert await tab.run("document.getElementById('alert').textContent") == ""
+            assert await tab.run("[...spoken.children].every((line) => line.lang === 'en')")
+            assert await tab.run("tellings") == ["Starting…", "Listening", "Finishing…", "Ready"]
+            assert await tab.run(ALERT) == ""
             for name in ("txt", "srt", "vtt", "json"):
                 await tab.run(f"document.querySelector('[data-format={name}]').click()")
                 await arrived(tmp_path / f"captions.{name}")
             await tab.run("document.getElementById('clear').click()")
-            assert await tab.run(SAID) == ""
+            assert await tab.run("document.getElementById('utterances').innerText") == ""
 
     run(scenario)
     assert words((tmp_path / "captions.txt").read_text()) == LOBSTERS
@@ -92,72 +88,14 @@ def test_what_is_said_into_the_microphone_is_shown_and_can_be_kept(whisper: Serv
     assert [word["word"].strip(" .,?").lower() for word in segment["words"]] == LOBSTERS
 
 
-async def arrived(file: Path) -> None:
-    for _ in range(300):
-        if await asyncio.to_thread(file.exists):
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError(f"{file.name} was not downloaded")
-
-
 def test_a_file_is_played_and_heard_to_its_end(whisper: Server, clip: Path) -> None:
     async def scenario() -> None:
         async with page(whisper) as tab:
-            await tab.until("document.getElementById('model').value", PATIENCE_S)
+            await tab.until(HAS_MODEL, PATIENCE_S)
             await tab.run(WATCH)
-            root = await tab.do("DOM.getDocument")
-            node = await tab.do("DOM.querySelector", nodeId=root["root"]["nodeId"], selector="#file-input")
-            await tab.do("DOM.setFileInputFiles", nodeId=node["nodeId"], files=[str(clip)])
+            await play(tab, clip)
             await tab.until(IS_OVER, PATIENCE_S)
             assert words(await tab.run(COMMITTED)) == LOBSTERS
-
-    run(scenario)
-
-
-def test_a_lost_connection_is_opened_again_and_the_text_stays(whisper: Server, clip: Path) -> None:
-    keep = """window.sockets = []; window.alerts = [];
-    const place = document.getElementById('alert');
-    new MutationObserver(() => alerts.push(place.textContent)).observe(place, {childList: true});
-    window.WebSocket = class extends WebSocket { constructor(...given) { super(...given); sockets.push(this); } }"""
-
-    async def scenario() -> None:
-        async with page(whisper, *MICROPHONE, f"--use-file-for-fake-audio-capture={clip}") as tab:
-            await tab.until("document.getElementById('model').value === 'whisper-tiny.en'", PATIENCE_S)
-            await tab.run(WATCH)
-            await tab.run(keep)
-            await tab.press(" ", "Space")
-            await tab.until("document.querySelector('.utterance.final .committed')?.textContent", PATIENCE_S)
-            before = await tab.run(COMMITTED)
-            await tab.run("sockets[0].close()")
-            await tab.until(
-                "states.includes('reconnecting') && alerts.some((said) => said.includes('lost'))", PATIENCE_S
-            )
-            await tab.until("document.querySelectorAll('.utterance.final').length > 1", PATIENCE_S)
-            assert (await tab.run(COMMITTED)).startswith(before)
-            assert await tab.run("document.getElementById('alert').textContent") == ""
-            assert await tab.run("sockets.length") == 2
-            await tab.press(" ", "Space")
-            await tab.until(IS_OVER, PATIENCE_S)
-
-    run(scenario)
-
-
-def test_stopping_without_a_connection_ends_at_once(fake: Server) -> None:
-    no_more = """window.sockets = [];
-    window.WebSocket = class extends WebSocket { constructor(...given) { super(...given); sockets.push(this);
-      if (sockets.length > 1) this.close(); } }"""
-
-    async def scenario() -> None:
-        async with open_tab(fake.url + "/", *MICROPHONE) as tab:
-            await tab.until("document.getElementById('model').value", PATIENCE_S)
-            await tab.run(no_more)
-            await tab.press(" ", "Space")
-            await tab.until("document.body.dataset.state === 'listening'", PATIENCE_S)
-            await tab.run("sockets[0].close()")
-            await tab.until("sockets.length > 2", PATIENCE_S)
-            assert await tab.run("document.body.dataset.state") == "reconnecting"
-            await tab.press(" ", "Space")
-            await tab.until(IS_IDLE, PATIENCE_S)
 
     run(scenario)
 
@@ -167,9 +105,7 @@ def test_a_file_that_is_no_sound_is_told(fake: Server, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with page(fake) as tab:
-            root = await tab.do("DOM.getDocument")
-            node = await tab.do("DOM.querySelector", nodeId=root["root"]["nodeId"], selector="#file-input")
-            await tab.do("DOM.setFileInputFiles", nodeId=node["nodeId"], files=[str(tmp_path / "noise.wav")])
+            await play(tab, tmp_path / "noise.wav")
             await tab.until("document.getElementById('alert').textContent.includes('decode')", PATIENCE_S)
             await tab.until(IS_IDLE, PATIENCE_S)
 

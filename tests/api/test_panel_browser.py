@@ -11,6 +11,7 @@ import pytest
 
 from aural.audio.decode import decode
 from tests.api.wire import wav
+from tests.api.captions_page import play
 from tests.browser import chromium, open_tab
 from tests.conftest import Recording, Server, serving
 
@@ -43,17 +44,18 @@ def test_the_panel_shows_keywords_mood_and_alerts(knowing: Server, clips: dict[s
     async def scenario() -> None:
         async with open_tab(knowing.url + "/", "--lang=en") as tab:
             await tab.until("document.getElementById('model').value", PATIENCE_S)
-            root = await tab.do("DOM.getDocument")
-            node = await tab.do("DOM.querySelector", nodeId=root["root"]["nodeId"], selector="#file-input")
-            await tab.do("DOM.setFileInputFiles", nodeId=node["nodeId"], files=[str(voice)])
+            await play(tab, voice)
             await tab.until(f"{PANEL}.innerText.includes('lobster-said')", PATIENCE_S)
             await tab.until("document.body.dataset.state === 'idle'", PATIENCE_S)
             shown = await tab.run(f"{PANEL}.innerText")
             for word in ("Alerts", "Mood", "Keywords", "lobster"):
                 assert word in shown
-            assert await tab.run("CSS.highlights.get('insight').size") >= 2
+            assert "lobster" in await tab.run("[...CSS.highlights.get('insight')].map(String)")
+            assert await tab.run("[...CSS.highlights.get('insight')].every((range) => !range.collapsed)")
             assert await tab.run(f"{PANEL}.querySelectorAll('svg polyline').length") == 1
+            assert await tab.run(f"{PANEL}.querySelectorAll('[role=alert]').length") == 1
             await tab.run("document.getElementById('locale').click()")
+            assert "关键词" in await tab.run(f"{PANEL}.innerText")
             assert tab.complaints == []
             await tab.run("document.getElementById('clear').click()")
             assert await tab.run(f"{PANEL}.hidden") is True

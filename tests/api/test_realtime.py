@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -191,11 +192,20 @@ def test_a_key_is_wanted_and_may_come_as_a_subprotocol(guarded: Server) -> None:
             async with client(guarded):
                 pass
         assert refusal.value.response.status_code == 401
-        async with client(guarded, protocols=["realtime", f"openai-insecure-api-key.{KEY}"]) as one:
-            assert one.socket.subprotocol == "realtime"
-            assert one.events[0]["type"] == "session.created"
+        for name in (f"openai-insecure-api-key.{KEY}", f"aural-key.{encoded(KEY)}"):
+            async with client(guarded, protocols=["realtime", name]) as one:
+                assert one.socket.subprotocol == "realtime"
+                assert one.events[0]["type"] == "session.created"
+        for name in (f"aural-key.{KEY}", "aural-key.a", f"aural-key.{encoded('other')}"):
+            with pytest.raises(websockets.InvalidStatus):
+                async with client(guarded, protocols=["realtime", name]):
+                    pass
 
     run(scenario)
+
+
+def encoded(key: str) -> str:
+    return urlsafe_b64encode(key.encode()).decode().rstrip("=")
 
 
 SHORT_LIVED = """

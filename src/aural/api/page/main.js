@@ -76,7 +76,7 @@ async function start(openSource) {
   } catch (error) {
     if (page.run !== run) return;
     complain(error);
-    stop(run);
+    press(run);
   }
 }
 
@@ -92,6 +92,7 @@ function extras() {
 function sourceListener(run) {
   return {
     onFrame({ pcm, peak }) {
+      if (page.run !== run) return;
       run.stream.append(pcm);
       $("record").style.setProperty("--level", Math.min(1, peak * LEVEL_GAIN).toFixed(2));
     },
@@ -126,9 +127,9 @@ function listener(run) {
   };
 }
 
-/** Hear what was said to its end; at once where there is no connection. */
+/** Hear what was said to its end. */
 async function stop(run) {
-  if (run.isStopping && state() !== "reconnecting") return;
+  if (run.isStopping) return;
   run.isStopping = true;
   if (state() !== "reconnecting") setState("finishing");
   await run.source?.stop();
@@ -137,11 +138,20 @@ async function stop(run) {
   else rest();
 }
 
+/** Somebody wants it to end: what cannot be heard now is let go. */
+async function press(run) {
+  if (state() !== "reconnecting") return stop(run);
+  run.isStopping = true;
+  await run.source?.stop();
+  if (page.run === run) run.stream.giveUp();
+}
+
 function rest() {
   page.run?.source?.stop();
   page.run = null;
   page.wakeLock?.release();
   page.wakeLock = null;
+  for (const name of ["paused", "slow"]) trouble(name, false);
   $("record").style.setProperty("--level", 0);
   setState("idle");
 }
@@ -284,7 +294,7 @@ function onKey(event) {
 
 // --- the page ------------------------------------------------------------------------------------------------------
 
-$("record").onclick = () => (page.run ? stop(page.run) : start(openMicrophone));
+$("record").onclick = () => (page.run ? press(page.run) : start(openMicrophone));
 $("file").onclick = () => $("file-input").click();
 $("file-input").onchange = ({ target }) => {
   const [file] = target.files;

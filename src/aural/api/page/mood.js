@@ -15,7 +15,7 @@ const TEXTS = {
 
 /** A curve of moods {ms, valence, sentiment}, which come in order: up is pleasant, the line in the middle is neither. */
 export function curve(moods) {
-  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "insight-curve", role: "img", "aria-label": inWords(moods) });
+  const svg = shape("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "insight-curve", preserveAspectRatio: "xMinYMid", role: "img", "aria-label": inWords(moods) });
   const points = thinned(moods);
   const [first, last] = [points[0], points.at(-1)];
   const x = ({ ms }) => (last.ms > first.ms ? EDGE + ((ms - first.ms) * (WIDTH - 2 * EDGE)) / (last.ms - first.ms) : WIDTH / 2);

@@ -44,6 +44,7 @@ export class Session {
 
   /** No more sound will come: the session ends after its last words, or when nothing is heard of the server for long. */
   finish() {
+    if (this.state === "closed") return;
     this.isFinishing = true;
     this.wait();
     if (this.state === "open") this.send({ type: "aural.finish" });

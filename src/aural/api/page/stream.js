@@ -36,10 +36,14 @@ export class Stream {
     this.session.pump();
   }
 
-  /** No more sound will come: ends when all is heard, at once where there is no connection. */
+  /** No more sound will come: ends when all is heard, or when no connection can be had. */
   finish() {
     this.isFinishing = true;
-    if (!this.isWaiting) return this.session.finish();
+    this.session.finish();
+  }
+
+  /** End at once. */
+  giveUp() {
     clearTimeout(this.timer);
     this.session.abandon();
     this.over(this.tape.end > this.unheard ? { name: "unheard" } : null);
