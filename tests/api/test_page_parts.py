@@ -19,7 +19,8 @@ MAKE_CAPTIONS = """const {Captions} = await import('/page/captions.js');
 const {written} = await import('/page/exports.js');
 const [list, scroller, spoken] = ['utterances', 'transcript', 'spoken'].map((id) => document.getElementById(id));
 const captions = new Captions({list, scroller, spoken});
-const words = (text, start, each) => text.split(' ').map((word, i) => ({word: ' ' + word, start: start + i * each, end: start + (i + 1) * each}));
+const words = (text, start, each) => text.split(' ').map((word, i) => (
+  {word: ' ' + word, start: start + i * each, end: start + (i + 1) * each}));
 """
 MAKE_PANEL = """const insights = await import('/page/insights.js');
 const panel = document.getElementById('insights');
@@ -119,9 +120,10 @@ def test_sessions_follow_each_other_and_what_was_open_is_heard_again(fake: Serve
 
 def test_cues_and_words_are_cut_from_the_text_that_is_shown(fake: Server) -> None:
     said = 'He said, "wait — 5 < 6 & 7 > 6" and then he went on --> for quite a while about nothing at all.'
-    heard = 'He said wait, 5 < 6 & 7 > 6 and then he went on for quite a while about nothing at all'
+    heard = "He said wait, 5 < 6 & 7 > 6 and then he went on for quite a while about nothing at all"
     code = f"""captions.grow('a', {json.dumps(said)}, words({json.dumps(heard)}, 10, 0.5));
-    captions.final('a', {json.dumps(said)}, {{start_ms: 10_000, end_ms: 25_000, words: words('Other words than those', 10, 1)}});
+    const others = words('Other words than those', 10, 1);
+    captions.final('a', {json.dumps(said)}, {{start_ms: 10_000, end_ms: 25_000, words: others}});
     return ['txt', 'vtt', 'json'].map((form) => written(captions.finished(0), form));"""
     txt, vtt, whole = value(fake, MAKE_CAPTIONS + code)
     assert txt == said + "\n"
@@ -135,7 +137,10 @@ def test_cues_and_words_are_cut_from_the_text_that_is_shown(fake: Server) -> Non
 
 
 def test_chinese_has_no_spaces_between_its_sentences_and_words(fake: Server) -> None:
-    words = [{"word": word, "startMs": 2000 * i, "endMs": 2000 * (i + 1)} for i, word in enumerate(["你好,", "用", "GPT 4", "吗"])]
+    words = [
+        {"word": word, "startMs": 2000 * i, "endMs": 2000 * (i + 1)}
+        for i, word in enumerate(["你好,", "用", "GPT 4", "吗"])
+    ]
     one = {"startMs": 0, "endMs": 8000, "text": "你好，用 GPT 4 吗？", "words": words}
     other = {"startMs": 9000, "endMs": 9500, "text": "好。"}
     english = [{"startMs": 0, "endMs": 1, "text": "Yes."}, {"startMs": 2, "endMs": 3, "text": "No."}]
@@ -147,7 +152,8 @@ def test_chinese_has_no_spaces_between_its_sentences_and_words(fake: Server) -> 
 
 def test_marks_are_where_things_were_found_and_stay_there(fake: Server) -> None:
     code = """captions.final('a', '😀 start of the art. Art!', {});
-    notice('a', '😀 start of the art. Art!', {keywords: [{text: 'art', character_offsets: {begin: 15, end: 18}}], terms: [{text: 'start'}]});
+    notice('a', '😀 start of the art. Art!', {
+      keywords: [{text: 'art', character_offsets: {begin: 15, end: 18}}], terms: [{text: 'start'}]});
     captions.final('b', '退款，我要退款', {});
     notice('b', '退款，我要退款', {terms: [{text: '退款'}]});
     captions.end(0);
@@ -182,9 +188,10 @@ def test_alerts_are_told_once_with_the_times_of_the_page_in_the_language_of_the_
 def test_the_mood_of_a_long_call_is_drawn_whole_and_said_in_a_sentence(fake: Server) -> None:
     code = """const emotion = {label: 'joy', confidence: 0.9};
     for (let i = 0; i < 1000; i++) notice(`u${i}`, 'x', {
-      begin_offset_ms: 1000 * i, emotion, sentiment: i < 300 ? {label: 'NEGATIVE', score: -0.8} : {label: 'POSITIVE', score: 0.5}});
-    const points = panel.querySelector('polyline').getAttribute('points').split(' ').map((one) => one.split(',').map(Number));
-    return [points, panel.querySelector('svg').getAttribute('aria-label')];"""
+      begin_offset_ms: 1000 * i, emotion,
+      sentiment: i < 300 ? {label: 'NEGATIVE', score: -0.8} : {label: 'POSITIVE', score: 0.5}});
+    const points = panel.querySelector('polyline').getAttribute('points').split(' ');
+    return [points.map((one) => one.split(',').map(Number)), panel.querySelector('svg').getAttribute('aria-label')];"""
     points, label = value(fake, MAKE_PANEL + code)
     assert 60 < len(points) <= 120
     down = [x for x, y in points if y > 28]
@@ -193,7 +200,7 @@ def test_the_mood_of_a_long_call_is_drawn_whole_and_said_in_a_sentence(fake: Ser
 
 
 def test_notes_of_the_session_before_stay(fake: Server) -> None:
-    code = """const call = (...issues) => insights.onEvent({type: 'aural.call_insights', issues: issues.map((text) => ({text}))}, panel, 0);
+    code = """const call = (text) => insights.onEvent({type: 'aural.call_insights', issues: [{text}]}, panel, 0);
     call('the router is dead');
     insights.onEvent({type: 'session.created'}, panel, 0);
     call('and so is the phone');

@@ -1,5 +1,5 @@
-"""The caption page and its sessions in a real browser: nothing that was said is lost when one ends, and no microphone is
-left on."""
+"""The caption page and its sessions in a real browser: nothing that was said is lost when one ends, and no microphone
+is left on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ IS_WAITING = "document.body.dataset.state === 'reconnecting'"
 NO_MORE_SOCKETS = """window.sockets = [];
 window.WebSocket = class extends WebSocket { constructor(...given) { super(...given); sockets.push(this);
   if (sockets.length > 1) this.close(); } }"""
-IMPATIENT = "const later = setTimeout; window.setTimeout = (what, ms, ...rest) => later(what, ms === 15000 ? 50 : ms, ...rest)"
+IMPATIENT = (
+    "const later = setTimeout; window.setTimeout = (what, ms, ...rest) => later(what, ms === 15000 ? 50 : ms, ...rest)"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -197,7 +199,7 @@ def test_last_words_that_do_not_come_are_missed_aloud(fake: Server) -> None:
             await tab.run(IMPATIENT + ";" + KEEP_SOCKETS)
             await tab.press(" ", "Space")
             await tab.until(IS_LISTENING, PATIENCE_S)
-            await tab.run("sockets[0].onmessage = null")
+            await tab.run("sockets[0].onmessage = sockets[0].onclose = null")
             await tab.press(" ", "Space")
             await tab.until(IS_IDLE, PATIENCE_S)
             assert "may be missing" in await tab.run(ALERT)

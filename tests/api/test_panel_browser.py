@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from aural.audio.decode import decode
-from tests.api.wire import wav
 from tests.api.captions_page import play
+from tests.api.wire import wav
 from tests.browser import chromium, open_tab
 from tests.conftest import Recording, Server, serving
 
