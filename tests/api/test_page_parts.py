@@ -28,6 +28,24 @@ const marked = () => [...(CSS.highlights.get('insight') ?? [])].map(String);
 const notice = (id, transcript, more) => insights.onEvent(
   {type: 'aural.utterance_insights', item_id: id, transcript, begin_offset_ms: 0, ...more}, panel, 60_000);
 """
+MAKE_SOCKETS = """const {Session} = await import('/page/session.js');
+const {Stream} = await import('/page/stream.js');
+const {Tape} = await import('/page/tape.js');
+const sockets = [], timers = new Map(), ends = [];
+let count = 0, now = 0;
+window.performance.now = () => now;
+window.setTimeout = (run) => (timers.set(++count, run), count);
+window.clearTimeout = (id) => timers.delete(id);
+window.WebSocket = class {
+  static OPEN = 1; readyState = 1; bufferedAmount = 0; sent = [];
+  constructor() { sockets.push(this); }
+  send(text) { this.sent.push(JSON.parse(text)); }
+  close() {}
+};
+const hear = (socket, event) => socket.onmessage({data: JSON.stringify(event)});
+const elapse = () => { for (const [id, run] of timers) { timers.delete(id); run(); } };
+const listener = {onOpen() {}, onEvent() {}, onSlow() {}, onWait() {}, onEnd: (outcome) => ends.push(outcome)};
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,6 +87,66 @@ def test_the_tape_keeps_what_is_wanted_and_knows_when_it_was_captured(fake: Serv
     assert parts == [[400, 1], [800, 2], [800, 3]]
     assert moments == [None, 1100, 1125, None]
     assert kept_ms == 180_000
+
+
+def test_the_last_words_are_waited_for_while_anything_comes(fake: Server) -> None:
+    code = """const session = new Session({include: []}, {tape: new Tape(), from: 0}, listener);
+    session.finish();
+    const before = [...timers.keys()];
+    hear(sockets[0], {type: 'aural.draft'});
+    const after = [...timers.keys()];
+    elapse();
+    return [before, after, ends];"""
+    assert value(fake, MAKE_SOCKETS + code) == [[1], [2], [{"error": {"name": "unheard"}}]]
+
+
+def test_a_refusal_for_now_says_why_and_when_to_ask_again(fake: Server) -> None:
+    code = """for (const code of ['not_ready', 'overloaded']) {
+      new Session({include: []}, {tape: new Tape(), from: 0}, listener);
+      hear(sockets.at(-1), {type: 'error', error: {code, message: 'no', retry_after_s: 2}});
+      sockets.at(-1).onclose({code: 1013});
+    }
+    return ends;"""
+    assert value(fake, MAKE_SOCKETS + code) == [
+        {"isLost": True, "retryAfterMs": 2000, "error": {"name": name}} for name in ("loading", "full")
+    ]
+
+
+def test_a_server_that_stays_away_is_given_up(fake: Server) -> None:
+    code = """new Stream(new Tape(), () => ({include: []}), listener);
+    hear(sockets[0], {type: 'session.updated'});
+    for (let i = 0; i < 20; i++) {
+      now += 60_000;
+      sockets.at(-1).onclose({code: 1006});
+      elapse();
+    }
+    return [sockets.length, ends];"""
+    tries, ends = value(fake, MAKE_SOCKETS + code)
+    assert tries == 8
+    assert ends == [{"name": "unreachable"}]
+
+
+def test_after_a_loss_the_next_session_hears_from_the_last_final_on(fake: Server) -> None:
+    code = """const offsets = [];
+    const stream = new Stream(new Tape(), () => ({include: []}), {...listener, onOpen: (ms) => offsets.push(ms)});
+    hear(sockets[0], {type: 'session.updated'});
+    for (let i = 0; i < 20; i++) stream.append(new Int16Array(1600));
+    const type = 'conversation.item.input_audio_transcription.completed';
+    hear(sockets[0], {type, end_ms: 1250});
+    sockets[0].onclose({code: 1006});
+    stream.append(new Int16Array(1600));
+    elapse();
+    hear(sockets[1], {type: 'session.updated'});
+    hear(sockets[1], {type: 'aural.going_away', audio_end_ms: 500, resume: 'TOKEN'});
+    hear(sockets[1], {type: 'aural.ended'});
+    sockets[1].onclose({code: 1000});
+    hear(sockets[2], {type: 'session.updated'});
+    const sent = sockets.map((one) => one.sent.reduce((sum, {audio = ''}) => sum + atob(audio).length / 32, 0));
+    return [offsets, sent, ends];"""
+    offsets, sent, ends = value(fake, MAKE_SOCKETS + code)
+    assert offsets == [0, 1250, 1250]
+    assert sent == [2000, 2100 - 1250, 2100 - 1250 - 500]
+    assert ends == []
 
 
 def test_a_figure_is_of_its_own_utterance_or_there_is_none(fake: Server) -> None:

@@ -252,9 +252,32 @@ def test_a_microphone_that_is_unplugged_ends_the_run(fake: Server) -> None:
             await tab.run(KEEP_STREAMS)
             await tab.press(" ", "Space")
             await tab.until(IS_LISTENING, PATIENCE_S)
+            await tab.run("streams[0].getTracks()[0].dispatchEvent(new Event('mute'))")
+            assert "silenced" in await tab.run(ALERT)
+            await tab.run("streams[0].getTracks()[0].dispatchEvent(new Event('unmute'))")
+            assert await tab.run(ALERT) == ""
             await tab.run("streams[0].getTracks()[0].dispatchEvent(new Event('ended'))")
             await tab.until(IS_IDLE, PATIENCE_S)
             assert "microphone is gone" in await tab.run(ALERT)
+
+    run(scenario)
+
+
+def test_the_screen_is_kept_awake_again_after_the_page_was_hidden(fake: Server) -> None:
+    count = """window.locks = 0;
+    Object.defineProperty(navigator, 'wakeLock', {value: {request: async () => (locks++, {release: () => locks--})}})"""
+
+    async def scenario() -> None:
+        async with page(fake, *MICROPHONE) as tab:
+            await tab.until(HAS_MODEL, PATIENCE_S)
+            await tab.run(count)
+            await tab.press(" ", "Space")
+            await tab.until(f"{IS_LISTENING} && locks === 1", PATIENCE_S)
+            await tab.run("locks = 0")  # a hidden page loses its own
+            await tab.run("document.dispatchEvent(new Event('visibilitychange'))")
+            await tab.until("locks === 1", PATIENCE_S)
+            await tab.press(" ", "Space")
+            await tab.until(f"{IS_IDLE} && locks === 0", PATIENCE_S)
 
     run(scenario)
 
