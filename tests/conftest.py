@@ -119,11 +119,12 @@ class Server:
 
 
 @contextmanager
-def serving(*flags: str, ready: bool = True, port: int = 0, code: str = "", **environment: str) -> Iterator[Server]:
-    """Start a server on a free port of the loopback address, or on this one; stop it with SIGTERM. `code` runs in place
-    of the program."""
+def serving(
+    *flags: str, ready: bool = True, port: int = 0, program: Sequence[str] = ("-m", "aural"), **environment: str
+) -> Iterator[Server]:
+    """Start a server on a free port of the loopback address, or on this one; stop it with SIGTERM. `program` is what
+    Python runs."""
     port = port or free_port()
-    program = ["-c", code] if code else ["-m", "aural"]
     command = [sys.executable, *program, "serve", "--port", str(port), "--log-format", "text", *flags]
     process = subprocess.Popen(command, env=os.environ | environment)
     server = Server(f"http://127.0.0.1:{port}", process)

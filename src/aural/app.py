@@ -22,6 +22,7 @@ from aural.api.middleware import Keys
 from aural.api.protocol import Protocol
 from aural.api.server import create_app
 from aural.api.service import Service
+from aural.api.sockets import Socket
 from aural.assembly import build_fleet, build_understanding
 from aural.metrics import Metrics
 from aural.serving.companion import Calls
@@ -146,7 +147,7 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
     config = uvicorn.Config(
         build_app(settings, service),
         http=partial(Protocol, head_s=settings.body_timeout_s),  # type: ignore[arg-type]  # called like the class
-        ws="websockets-sansio",
+        ws=Socket,
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # costs a stream more than hearing its silence
         log_config=None,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aural.audio.decode import decode
-from aural.types import SAMPLE_RATE
+from aural.types import SAMPLE_RATE, Samples
 from tests.api.wire import Reply, exchange, form, request, speech, wav
 from tests.conftest import START_S, Recording, Server, serving, wait_until
 
@@ -60,6 +60,13 @@ def guarded() -> Iterator[Server]:
     """Wants a key and answers one request at a time."""
     with serving("--model", "fake", "--max-requests", "1", AURAL_API_KEY=KEY) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def lobster(clips: dict[str, Recording]) -> Samples:
+    """A question and its answer, 4 s, with the silence that ends a turn."""
+    speech = decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples
+    return np.pad(speech, (0, SAMPLE_RATE))
 
 
 @pytest.fixture(scope="session")

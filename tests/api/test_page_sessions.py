@@ -87,7 +87,7 @@ def recording(spoken: Samples, times: int, folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def brief() -> Iterator[Server]:
     """A server whose hours last three seconds."""
-    with serving(*ONE_WORKER, code=BRIEF) as server:
+    with serving(*ONE_WORKER, program=("-c", BRIEF)) as server:
         yield server
 
 

@@ -6,9 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -21,7 +18,7 @@ from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
 from tests.api.conftest import KEY
 from tests.api.realtime import COMPLETED, DELTA, RATE, Client, client, pcm16
-from tests.conftest import START_S, Recording, Server, _pings, wait_until, word_errors, words
+from tests.conftest import Recording, Server, serving, word_errors, words
 
 QUESTION = "when is a lobster not a lobster when it is a crayfish"
 STREAM = "/invocations-bidirectional-stream"
@@ -31,40 +28,6 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(scenario())  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="session")
-def lobster(clips: dict[str, Recording]) -> Samples:
-    """A question and its answer, 4 s, with the silence that ends a turn."""
-    speech = decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples
-    return np.pad(speech, (0, SAMPLE_RATE))
-
-
-def mulaw(samples: Samples) -> bytes:
-    """8 kHz mu-law by the definition: the nearest of the 256 values."""
-    from aural.audio.encoding import to_float32
-
-    table = to_float32(bytes(range(256)), "mulaw")
-    order = np.argsort(table)
-    places = np.searchsorted(table[order], samples[::2])
-    return order[np.clip(places, 0, 255)].astype(np.uint8).tobytes()
-
-
-def test_the_beta_dialect_with_mulaw(whisper: Server, lobster: Samples) -> None:
-    async def scenario() -> None:
-        async with client(whisper, OpenAI_Beta="realtime=v1") as one:
-            assert one.events[0]["type"] == "transcription_session.created"
-            asked = {"input_audio_format": "g711_ulaw", "input_audio_transcription": {"language": "en"}}
-            await one.tell("transcription_session.update", session=asked)
-            updated = await one.next()
-            assert updated["type"] == "transcription_session.updated"
-            assert updated["session"]["input_audio_format"] == "g711_ulaw"
-            await one.play(mulaw(lobster))
-            await one.until(COMPLETED)
-        assert len(one.of("conversation.item.created")) == 1
-        assert {"lobster", "crayfish"} & set(words(one.text))
-
-    run(scenario)
-
-
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"type": "realtime"}, "session.type"),
     ({"colour": "red"}, "session.colour"),
@@ -72,7 +35,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"audio": {"input": {"format": {"type": "audio/mp3"}}}}, "session.audio.input.format.type"),
     ({"audio": {"input": {"format": {"type": "audio/pcm", "rate": 5}}}}, "session.audio.input.format.rate"),
     ({"audio": {"input": {"format": {"type": "audio/pcmu", "rate": 16000}}}}, "session.audio.input.format.rate"),
-    ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "session.audio.input.noise_reduction"),
+    ({"audio": {"input": {"noise_reduction": {"type": "loud"}}}}, "session.audio.input.noise_reduction.type"),
     ({"audio": {"input": {"transcription": {"language": "klingon"}}}}, "language"),
     ({"audio": {"input": {"transcription": {"model": "gpt-9"}}}}, "model"),
     ({"audio": {"input": {"transcription": {"delay": "low"}}}}, "session.audio.input.transcription.delay"),
@@ -85,7 +48,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         {"audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "mad"}}}},
         "session.audio.input.turn_detection.eagerness",
     ),
+    ({"audio": {"input": {"transcription": {"prompt": "a" * 4001}}}}, "session.audio.input.transcription.prompt"),
+    (
+        {"audio": {"input": {"transcription": {"keywords": ["word"] * 700}}}},
+        "session.audio.input.transcription.keywords",
+    ),
     ({"audio": "loud"}, "session.audio"),
+    ({"audio": None}, "session.audio"),
+    ({"audio": {"input": None}}, "session.audio.input"),
 ]
 
 
@@ -138,6 +108,7 @@ def test_drafts_words_details_and_the_ledger(whisper: Server, lobster: Samples) 
         for done in one.of(COMPLETED):
             times = [time for word in done["words"] for time in (word["start"], word["end"])]
             assert times == sorted(times)
+            assert " ".join(word["word"] for word in done["words"]) == done["transcript"].strip()
             assert all(done["start_ms"] <= 1000 * time <= done["end_ms"] + 1 for time in times)
             deltas = [event["delta"] for event in one.of(DELTA) if event["item_id"] == done["item_id"]]
             assert "".join(deltas) == done["transcript"]
@@ -220,28 +191,30 @@ main()
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Server]:
     """One worker, one session, and three seconds for each on SageMaker's route."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    size = ["--replicas", "1", "--max-batch", "1", "--max-streams", "1"]
-    flags = ["--model", "whisper-tiny.en", *size, "--log-format", "text"]
-    process = subprocess.Popen([sys.executable, "-c", SHORT_LIVED, "serve", "--port", str(port), *flags])
-    server = Server(f"http://127.0.0.1:{port}", process)
-    try:
-        wait_until(lambda: _pings(server), START_S)
+    size = ("--replicas", "1", "--max-batch", "1", "--max-streams", "1")
+    with serving("--model", "whisper-tiny.en", *size, program=("-c", SHORT_LIVED)) as server:
         yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(40)
 
 
-def test_one_session_too_many_is_told_when_to_come_again(alone: Server) -> None:
+async def refused(server: Server) -> None:
+    """A client for whom there is no place."""
+    async with client(server) as one:
+        [refusal] = await one.rest()
+    assert refusal["error"]["code"] == "overloaded"
+    assert refusal["error"]["retry_after_s"] > 0
+    assert one.socket.close_code == 1013
+
+
+def test_sessions_too_many_are_told_when_to_come_again_and_harm_nobody(alone: Server, lobster: Samples) -> None:
     async def scenario() -> None:
-        async with client(alone), client(alone) as other:
-            [refusal] = await other.rest()
-            assert refusal["error"]["code"] == "overloaded"
-            assert refusal["error"]["retry_after_s"] > 0
-            assert other.socket.close_code == 1013
+        async with client(alone) as one:
+            await one.ask()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(one.play(pcm16(lobster)))
+                for _ in range(20):
+                    tasks.create_task(refused(alone))
+            await one.until(COMPLETED)
+            assert word_errors([QUESTION], [one.text]) < 0.1
 
     run(scenario)
 
@@ -276,7 +249,10 @@ async def term(server: Server, audio: bytes, resume: str | None) -> tuple[Client
         heard = {"input": {"format": {"type": "audio/pcm", "rate": RATE}}}
         await one.socket.send(json.dumps({"type": "session.update", "session": {"audio": heard}}).encode())
         await one.play(audio)
-        return one, await one.until("aural.going_away")
+        notice = await one.until("aural.going_away")
+        *_, end = await one.rest()
+        assert (end["error"]["code"], one.socket.close_code) == ("session_expired", 1000)
+        return one, notice
 
 
 def test_sagemaker_sessions_roll_over_without_a_word_lost_or_doubled(alone: Server, lobster: Samples) -> None:

@@ -13,9 +13,8 @@ import openai
 import pytest
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
-from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
-from tests.conftest import Recording, Server, word_errors
+from tests.conftest import Server, word_errors
 
 PATIENCE_S = 120.0
 CHUNK_S = 0.1
@@ -61,21 +60,17 @@ def run(scenario: Callable[[], Any]) -> None:
     asyncio.run(scenario())
 
 
-@pytest.fixture(scope="session")
-def lobster(clips: dict[str, Recording]) -> Samples:
-    """A question and its answer, 4 s, with the silence that ends a turn."""
-    speech = decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples
-    return np.pad(speech, (0, SAMPLE_RATE))
-
-
-def test_a_session_with_server_vad(whisper: Server, lobster: Samples) -> None:
+@pytest.mark.parametrize("name", ["whisper-tiny.en", "whisper-1", "gpt-4o-mini-transcribe"])
+def test_a_session_with_server_vad(whisper: Server, lobster: Samples, name: str) -> None:
     async def scenario() -> None:
         async with connected(whisper) as connection:
-            audio = {"input": {"format": {"type": "audio/pcm", "rate": 24000}, "transcription": {"language": "en"}}}
+            heard = {"format": {"type": "audio/pcm", "rate": 24000}, "noise_reduction": {"type": "near_field"}}
+            audio = {"input": heard | {"transcription": {"model": name, "language": "en"}}}
             await connection.session.update(session={"type": "transcription", "audio": audio})  # type: ignore[arg-type]
             updated = await connection.recv()
             assert updated.type == "session.updated"
-            assert updated.session.audio.input.transcription.model == "whisper-tiny.en"
+            assert updated.session.audio.input.transcription.model == name
+            assert updated.session.audio.input.noise_reduction is None
             await send(connection, pcm16(lobster, 24_000), 24_000)
             events = await until(connection, COMPLETED)
         kinds = [event.type for event in events]

@@ -75,3 +75,11 @@ def test_who_commits_is_not_told_of_speech_that_starts():
     assert [wire["type"] for wire in Writer("ga").of(started, SESSION)] == ["input_audio_buffer.speech_started"]
     manual = SESSION.updated({"audio": {"input": {"turn_detection": None}}}, "ga")
     assert list(Writer("ga").of(started, manual)) == []
+
+
+def test_null_resets_what_is_heard_to_the_usual():
+    asked = {"model": "auto", "language": "de", "prompt": "Guten Tag", "keywords": ["Hummer"]}
+    asking = SESSION.updated({"audio": {"input": {"transcription": asked}}}, "ga")
+    assert asking.live().model == "auto"
+    assert asking.updated({"audio": {"input": {"transcription": None}}}, "ga") == SESSION
+    assert asking.updated({"input_audio_transcription": None}, "beta") == SESSION

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,11 +13,17 @@ from typing import Any
 import pytest
 
 from aural import eventstream
+from aural.audio.decode import decode
+from aural.deploy.apply import carry_out
+from aural.deploy.plan import make_plan
+from aural.deploy.standin.container import COMMAND
 from aural.duplex import connect
 from aural.errors import CallFailed
-from tests.conftest import wait_until
+from aural.types import SAMPLE_RATE
+from tests.api.realtime import COMPLETED, pcm16
+from tests.conftest import Recording, wait_until, words
 from tests.deploy.caller import END, Caller, calling, part
-from tests.deploy.local import Local
+from tests.deploy.local import HURRY, Local, puppet, standin
 
 PATH = "/invocations-bidirectional-stream"
 LONG_S = 90
@@ -215,3 +222,30 @@ def test_awss_own_client(echo: Local, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_container_that_dies(caller: Caller) -> None:
     assert "1006" in stream_error(last(caller, part("die")))["Message"]
+
+
+@pytest.fixture(scope="module")
+def captions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """The stand-in, with an endpoint whose container is the server itself."""
+    with standin(tmp_path_factory.mktemp("captions"), command=COMMAND) as running:
+        endpoint = puppet(name="captions", model={"serve": "whisper-tiny.en"})
+        carry_out(running.cloud, make_plan(endpoint, running.cloud), lambda _: None, HURRY)
+        yield running
+
+
+def test_a_session_of_the_server_itself(captions: Local, clips: dict[str, Recording]) -> None:
+    audio = pcm16(decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples)
+    pieces = [b64encode(audio[at : at + SAMPLE_RATE]).decode() for at in range(0, len(audio), SAMPLE_RATE)]
+    heard = {"input": {"format": {"type": "audio/pcm", "rate": SAMPLE_RATE}}}
+    with calling(captions.app.state.front) as caller:
+        stream = caller.open("captions")
+        caller.wait(stream, 1)
+        caller.send(stream, part(json.dumps({"type": "session.update", "session": {"audio": heard}}).encode()))
+        for piece in pieces:
+            caller.send(stream, part(json.dumps({"type": "input_audio_buffer.append", "audio": piece})))
+        caller.send(stream, part(json.dumps({"type": "aural.finish"}).encode()))
+        events = [json.loads(message.payload) for message in caller.rest(stream).messages()]
+    assert [event["type"] for event in events[:2]] == ["session.created", "session.updated"]
+    assert events[-1]["type"] == "aural.ended"
+    said = [event["transcript"] for event in events if event["type"] == COMPLETED]
+    assert {"lobster", "crayfish"} <= set(words(" ".join(said)))

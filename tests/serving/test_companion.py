@@ -158,3 +158,29 @@ def test_without_a_wish_events_pass_as_they_are() -> None:
         assert items[:-1] == events
 
     asyncio.run(work())
+
+
+def test_redaction_switched_within_an_utterance_keeps_what_was_told_and_holds_to_its_end() -> None:
+    async def work() -> None:
+        companion = Desk().companion(wish=Wish())
+        text = " my card is 4111 1111 1111 1111 thanks"
+        first, *rest = Committed("u0", text[:11]), Committed("u0", text[11:]), *said(0, text)[1:], *said(1, text)
+
+        async def source() -> AsyncIterator[Event]:
+            yield first
+            companion.ask(LiveWish(Wish(None, PRIVATE)))
+            yield rest[0]
+            companion.ask(LiveWish(Wish()))
+            for event in rest[1:]:
+                yield event
+            yield Ended(Ledger())
+
+        items = [item async for item in companion.events(source())]
+        committed = {"u0": "", "u1": ""}
+        for item in items:
+            if isinstance(item, Committed):
+                committed[item.utterance] += item.text
+        assert committed == {item.utterance: item.text for item in items if isinstance(item, Final)}
+        assert committed == {"u0": " my card is [CARD_NUMBER] thanks", "u1": text}
+
+    asyncio.run(work())

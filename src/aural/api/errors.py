@@ -45,5 +45,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
-    short = message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + " …"
-    return {"error": {"message": short, "type": kind, "param": param and param[:LONGEST_MESSAGE], "code": code}}
+    return {"error": {"message": short(message), "type": kind, "param": param and short(param), "code": code}}
+
+
+def short(text: str) -> str:
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + " …"

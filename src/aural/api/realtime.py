@@ -7,7 +7,7 @@ import logging
 import time
 from base64 import b64decode
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -21,9 +21,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from aural.api.realtime_events import Writer
 from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
-from aural.errors import AuralError, BadRequest, SessionExpired
+from aural.errors import AuralError, BadRequest, EngineFailed, SessionExpired
 from aural.live.checkpoint import Checkpoint
-from aural.live.events import Event
+from aural.live.events import Event, Failed
 from aural.serving.captions import Captions
 from aural.serving.companion import Calls, Companion, Told
 from aural.serving.live import Live, Stream
@@ -42,9 +42,16 @@ class Term:
 
 
 TERM = Term()
+FIRST_S = 5.0
+"""How long a client may say nothing before it takes a place."""
 SUBPROTOCOL = "realtime"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
-NAMES = {"ga": "session.update", "beta": "transcription_session.update"}
+UPDATES: dict[str, Dialect] = {"session.update": "ga", "transcription_session.update": "beta"}
+LONGEST_REFERENCE = 512
+"""Characters of an `event_id` that is said back: OpenAI's own bound."""
+
+Frame = Mapping[str, Any] | bytes
+"""An event, or raw audio."""
 
 
 class _Done(Exception):
@@ -54,17 +61,23 @@ class _Done(Exception):
 class Conversation:
     """One client on one socket."""
 
-    def __init__(self, socket: WebSocket, live: Live, captions: Captions, calls: Calls, term: Term) -> None:
+    def __init__(
+        self, socket: WebSocket, writer: Writer, live: Live, captions: Captions, calls: Calls, term: Term
+    ) -> None:
         """Raises BadRequest for what the query asks for in vain, UnknownModel."""
         self._socket = socket
+        self._writer = writer
         self._live = live
         self._captions = captions
         self._term = term
         asked = socket.query_params
         self._resume = asked.get("resume")
-        self._writer = Writer(_dialect(socket), Checkpoint.of(self._resume).last if self._resume else None)
-        model = live.fleet.model(asked.get("model")).name
-        self._session = WireSession(f"sess_{uuid4().hex}", model)
+        if self._resume:
+            writer.previous = Checkpoint.of(self._resume).last
+        self._named = asked.get("model")
+        usual = live.fleet.model(self._named).name
+        expires_at = int(time.time() + term.longest_s)
+        self._session = WireSession(f"sess_{uuid4().hex}", self._named or usual, expires_at=expires_at)
         if asked.get("language"):
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
@@ -77,13 +90,51 @@ class Conversation:
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises AuralError for what ends the conversation."""
-        async with self._live.open(replace(self._session.live(), resume=self._resume)) as stream:
-            await self._send(self._writer.session("created", self._session))
+        if not self._named:
+            self._knock()
+        await self._send(self._writer.session("created", self._session))
+        async with AsyncExitStack() as place:
+            stream, first = await self._take_place(place)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._tell(stream))
-                tasks.create_task(self._listen(stream))
+                tasks.create_task(self._listen(stream, first))
                 tasks.create_task(self._expire(stream))
                 tasks.create_task(self._watch())
+
+    def _knock(self) -> None:
+        """Raises when every model would refuse one more session, whichever the client is going to name."""
+        fleet = self._live.fleet
+        refusals: list[AuralError] = []
+        for model in fleet.models:
+            try:
+                if not fleet.waits(model):
+                    self._live.admit(fleet.get(model.name).scheduler)
+                return
+            except AuralError as error:
+                refusals.append(error)
+        raise refusals[0]
+
+    async def _take_place(self, place: AsyncExitStack) -> tuple[Stream, Frame | None]:
+        """A place at the model that the client's first update names, and what the client has said first. Whoever sends
+        something else, or nothing for a while, has the usual model. An update that cannot be honoured is answered, and
+        another one may come."""
+        while True:
+            first = None if self._named else await self._first()
+            try:
+                session = self._session if first is None else self._asked(first)
+                settings = replace(session.live(), resume=self._resume)
+                return await place.enter_async_context(self._live.open(settings)), first
+            except BadRequest as error:
+                if first is None or not _is_update(first):
+                    raise
+                await self._complain(error, first)
+
+    async def _first(self) -> Frame | None:
+        """What the client says first; None when it says nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_S):
+                return await self._receive()
+        return None
 
     async def _tell(self, stream: Stream) -> None:
         events = self._companion.events(stream)
@@ -95,9 +146,14 @@ class Conversation:
         raise _Done
 
     async def _tell_one(self, event: Event | Told) -> None:
-        told = [self._writer.told(event)] if isinstance(event, Told) else self._writer.of(event, self._session)
-        for wire in told:
-            await self._send(wire)
+        match event:
+            case Failed(None, EngineFailed() as fault):  # the session broke, and has no other end
+                raise fault
+            case Told():
+                await self._send(self._writer.told(event))
+            case _:
+                for wire in self._writer.of(event, self._session):
+                    await self._send(wire)
 
     async def _expire(self, stream: Stream) -> None:
         await asyncio.sleep(self._term.longest_s)
@@ -112,40 +168,38 @@ class Conversation:
             left_s = min(self._waits_since - time.monotonic(), 0.0) + self._term.idle_s
         raise SessionExpired(f"nothing came for {self._term.idle_s:.0f} s")
 
-    async def _listen(self, stream: Stream) -> None:
+    async def _listen(self, stream: Stream, first: Frame | None) -> None:
+        message = await self._receive() if first is None else first
         while True:
-            message = await self._receive()
-            if message is None:
-                raise _Done
             try:
                 await self._obey(stream, message)
             except AuralError as error:
-                reference = message.get("event_id") if isinstance(message, dict) else None
-                await self._send(self._writer.error(error, reference if isinstance(reference, str) else None))
+                await self._complain(error, message)
+            message = await self._receive()
 
-    async def _receive(self) -> Mapping[str, Any] | bytes | None:
-        """An event, raw audio, or None when the client has hung up."""
+    async def _receive(self) -> Frame:
+        """What the client says next; raises _Done when it has hung up."""
         self._waits_since = time.monotonic()
         frame = await self._socket.receive()
         self._waits_since = inf
         if frame["type"] == "websocket.disconnect":
-            return None
-        return parse(frame.get("bytes") or frame.get("text") or "")
+            raise _Done
+        data = frame.get("bytes")
+        return parse(data if data is not None else frame.get("text") or "")
 
-    async def _obey(self, stream: Stream, message: Mapping[str, Any] | bytes) -> None:
+    async def _obey(self, stream: Stream, message: Frame) -> None:
         if isinstance(message, bytes):
             await stream.append(message)
             return
-        reference = message.get("event_id")
         match message.get("type"):
             case "input_audio_buffer.append":
                 await stream.append(_audio(message.get("audio")))
             case "input_audio_buffer.commit":
-                stream.commit(reference if isinstance(reference, str) else None)
+                stream.commit(_reference(message))
             case "input_audio_buffer.clear":
                 stream.clear()
-            case "session.update" | "transcription_session.update" as kind:
-                await self._update(stream, kind, message.get("session"))
+            case "session.update" | "transcription_session.update":
+                await self._update(stream, self._asked(message))
             case "aural.finish":
                 await stream.finish()
             case "aural.invalid":
@@ -155,17 +209,30 @@ class Conversation:
             case other:
                 raise BadRequest(f"expected an event with a type, got {str(other)[:100]!r}", param="type")
 
-    async def _update(self, stream: Stream, kind: str, patch: object) -> None:
-        if kind == NAMES["beta"]:
+    def _asked(self, message: Frame) -> WireSession:
+        """The session as it would be after a message; raises BadRequest for an update that cannot be honoured."""
+        if isinstance(message, bytes) or not _is_update(message):
+            return self._session
+        dialect = UPDATES[message["type"]]
+        if dialect == "beta":
             self._writer.dialect = "beta"
-        updated = self._session.updated(patch, "beta" if kind == NAMES["beta"] else "ga")
-        wish = updated.wish(self._defaults)
-        await stream.configure(updated.live())
-        self._companion.ask(wish)
-        self._session = updated
-        await self._send(self._writer.session("updated", self._session))
+        updated = self._session.updated(message.get("session"), dialect)
+        updated.wish(self._defaults)
+        return updated
+
+    async def _update(self, stream: Stream, session: WireSession) -> None:
+        await stream.configure(session.live())
+        self._companion.ask(session.wish(self._defaults))
+        self._session = session
+        await self._send(self._writer.session("updated", session))
+
+    async def _complain(self, error: AuralError, message: Frame) -> None:
+        await self._send(self._writer.error(error, _reference(message)))
 
     async def _send(self, wire: Mapping[str, Any]) -> None:
+        """Raises _Done when nobody hears it."""
+        if not _is_open(self._socket):
+            raise _Done
         try:
             await self._socket.send_text(orjson.dumps(wire).decode())
         except WebSocketDisconnect:
@@ -180,34 +247,42 @@ async def converse(socket: WebSocket, term: Term) -> None:
     """A conversation from handshake to close. Every error is told before the socket closes."""
     await socket.accept(SUBPROTOCOL if SUBPROTOCOL in socket.scope.get("subprotocols", ()) else None)
     began, ended = time.monotonic(), "done"
+    service, writer = service_of(socket), Writer(_dialect(socket))
     try:
-        service = service_of(socket)
-        await Conversation(socket, service.live, service.captions, service.calls, term).run()
+        await Conversation(socket, writer, service.live, service.captions, service.calls, term).run()
     except* _Done:
         await _close(socket, 1000)
     except* AuralError as errors:
         error = errors.exceptions[0]
         assert isinstance(error, AuralError)
         ended = error.code
-        await refuse(socket, error)
+        await _refuse(socket, writer, error)
+    except* Exception:  # a fault of ours: the client is told, the log has it
+        log.exception("live session broke")
+        ended = AuralError.code
+        await _refuse(socket, writer, AuralError("internal error in this session"))
     log.info("live session", extra={"path": socket.url.path, "s": round(time.monotonic() - began, 1), "ended": ended})
 
 
-async def refuse(socket: WebSocket, error: AuralError) -> None:
+async def _refuse(socket: WebSocket, writer: Writer, error: AuralError) -> None:
     """Say why, then close."""
     service_of(socket).metrics.refused.labels(error.code).inc()
     with suppress(WebSocketDisconnect, RuntimeError):
-        await socket.send_text(orjson.dumps(Writer("ga").error(error)).decode())
+        await socket.send_text(orjson.dumps(writer.error(error)).decode())
     await _close(socket, error.close_code)
 
 
 async def _close(socket: WebSocket, code: int) -> None:
-    if WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state):
+    if _is_open(socket):
         with suppress(WebSocketDisconnect, RuntimeError):
             await socket.close(code)
 
 
-def parse(frame: str | bytes) -> Mapping[str, Any] | bytes:
+def _is_open(socket: WebSocket) -> bool:
+    return WebSocketState.DISCONNECTED not in (socket.client_state, socket.application_state)
+
+
+def parse(frame: str | bytes) -> Frame:
     """A frame as an event, or as raw audio: bytes that are no JSON object. Clients behind SageMaker send events in
     binary frames, too."""
     if isinstance(frame, bytes) and frame.lstrip()[:1] != b"{":
@@ -223,6 +298,16 @@ def parse(frame: str | bytes) -> Mapping[str, Any] | bytes:
 
 def _invalid(message: str) -> Mapping[str, Any]:
     return {"type": "aural.invalid", "message": message}
+
+
+def _is_update(message: Frame) -> bool:
+    return not isinstance(message, bytes) and message.get("type") in list(UPDATES)
+
+
+def _reference(message: Frame) -> str | None:
+    """What the client named its event."""
+    name = None if isinstance(message, bytes) else message.get("event_id")
+    return name if isinstance(name, str) and len(name) <= LONGEST_REFERENCE else None
 
 
 def _audio(value: object) -> bytes:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from aural.api.errors import short
 from aural.api.formats import word_json
 from aural.api.realtime_session import DETAILS, DRAFTS, WORDS, Dialect, WireSession
+from aural.api.realtime_words import timed
 from aural.errors import AuralError
 from aural.live import events
 from aural.live.events import Event
@@ -28,8 +30,8 @@ def error_json(error: AuralError, reference: str | None = None) -> Wire:
     return {
         "type": error.type,
         "code": error.code,
-        "message": str(error),
-        "param": error.param,
+        "message": short(str(error)),
+        "param": error.param and short(error.param),
         "event_id": reference,
     }
 
@@ -37,11 +39,13 @@ def error_json(error: AuralError, reference: str | None = None) -> Wire:
 class Writer:
     """Writes one connection's events, in the dialect that its client speaks."""
 
-    def __init__(self, dialect: Dialect, previous: str | None = None) -> None:
-        """`previous` is the last item of the session that this one goes on from."""
+    def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
+        self.previous: str | None = None
+        """The last item, at first that of the session which this one goes on from."""
         self._ids = itertools.count(1)
-        self._previous = previous
+        self._words: dict[str, list[Word]] = {}
+        """What was committed of the utterances that are not done."""
 
     def session(self, what: str, session: WireSession) -> Wire:
         """`created` or `updated`."""
@@ -72,15 +76,18 @@ class Writer:
             case events.Closed(utterance):
                 yield from self._item(utterance)
             case events.Committed(utterance, text, words):
+                self._words.setdefault(utterance, []).extend(words)
                 more = {"words": [word_json(word) for word in words]} if WORDS in session.include else {}
                 yield self._transcription("delta", utterance, delta=text, **more)
             case events.Final():
                 yield self._completed(event, session)
-            case events.Cleared():
+            case events.Cleared(utterance):
+                self._words.pop(utterance or "", None)
                 yield self._buffer("cleared")
             case events.Failed(None, error, reference):
                 yield self.error(error, reference)
             case events.Failed(str(utterance), error):
+                self._words.pop(utterance, None)
                 fields = {name: value for name, value in error_json(error).items() if name != "event_id"}
                 yield self._transcription("failed", utterance, error=fields)
             case _:
@@ -102,7 +109,7 @@ class Writer:
                 yield self._event("aural.ended", totals_ms={k: milliseconds(v) for k, v in asdict(totals).items()})
 
     def _item(self, name: str) -> Iterator[Wire]:
-        previous, self._previous = self._previous, name
+        previous, self.previous = self.previous, name
         yield self._buffer("committed", previous_item_id=previous, item_id=name)
         item = {
             "id": name,
@@ -117,8 +124,10 @@ class Writer:
 
     def _completed(self, final: events.Final, session: WireSession) -> Wire:
         more: Wire = {}
+        committed = self._words.pop(final.utterance, [])
         if WORDS in session.include:
-            more["words"] = [word_json(word) for word in _words(final)]
+            heard = [word for segment in final.transcript.segments for word in segment.words]
+            more["words"] = [word_json(word) for word in timed(final.text, committed, heard)]
         if DETAILS in session.include:
             times = {"start_ms": milliseconds(final.start), "end_ms": milliseconds(final.end)}
             more |= times | {"language": final.transcript.language}
@@ -133,7 +142,3 @@ class Writer:
 
     def _event(self, kind: str, /, **fields: Any) -> Wire:
         return {"type": kind, "event_id": f"event_{next(self._ids)}", **fields}
-
-
-def _words(final: events.Final) -> list[Word]:
-    return [word for segment in final.transcript.segments for word in segment.words]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -32,8 +31,10 @@ MOST_WAIT_MS = {"low": 8000, "medium": 4000, "auto": 4000, "high": 2000}
 """How long `semantic_vad` waits for more, by eagerness."""
 LEAST_IDLE_MS, MOST_IDLE_MS = 5_000, 30_000
 MOST_MS = 60_000
-EXPIRES_S = 3600
 LONGEST_CALL = 128
+LONGEST_PROMPT = 4000
+"""Characters of a prompt, and of all keywords: each hypothesis is asked for with them, and no model takes in more."""
+NOISE = (None, "near_field", "far_field")
 _IRRELEVANT = frozenset({"create_response", "interrupt_response"})
 """Of conversations: there is no response here to create."""
 
@@ -43,7 +44,9 @@ class WireSession:
     """A session in OpenAI's own terms. Frozen: an update that is refused leaves it as it was."""
 
     id: str
-    model: str
+    usual_model: str
+    """Of who names none."""
+    named_model: str | None = None
     format: Mapping[str, Any] = field(default_factory=lambda: {"type": PCM, "rate": DEFAULT_RATE})
     language: str | None = None
     prompt: str = ""
@@ -52,7 +55,12 @@ class WireSession:
     include: tuple[str, ...] = ()
     aural: Mapping[str, Any] = field(default_factory=dict)
     """`insights`, `redact`, `call`, `channel`, `role`: what OpenAI has no name for."""
-    expires_at: int = field(default_factory=lambda: int(time.time()) + EXPIRES_S)
+    expires_at: int = 0
+    """Seconds since 1970."""
+
+    @property
+    def model(self) -> str:
+        return self.named_model or self.usual_model
 
     def updated(self, patch: object, dialect: Dialect) -> WireSession:
         """The session with what the patch says; raises BadRequest and UnsupportedParameter."""
@@ -120,7 +128,17 @@ def _merged(session: WireSession, patch: Mapping[str, Any], fields: Mapping[str,
 
 def _nested(fields: Mapping[str, Field]) -> Field:
     def apply(session: WireSession, value: Any, where: str) -> WireSession:
-        return session if value is None else _merged(session, _object(value, where), fields, where)
+        return _merged(session, _object(value, where), fields, where)
+
+    return apply
+
+
+def _optional(fields: Mapping[str, Field]) -> Field:
+    """An object, or null, which stands for null in each of its fields."""
+
+    def apply(session: WireSession, value: Any, where: str) -> WireSession:
+        given = dict.fromkeys(fields) if value is None else _object(value, where)
+        return _merged(session, given, fields, where)
 
     return apply
 
@@ -185,7 +203,7 @@ def _never(session: WireSession, value: Any, where: str) -> WireSession:
 
 
 def _model(session: WireSession, value: Any, where: str) -> WireSession:
-    return replace(session, model=_text(value, where)) if value is not None else session
+    return replace(session, named_model=None if value is None else _text(value, where))
 
 
 def _language(session: WireSession, value: Any, where: str) -> WireSession:
@@ -204,14 +222,35 @@ def _languages(session: WireSession, value: Any, where: str) -> WireSession:
 
 
 def _prompt(session: WireSession, value: Any, where: str) -> WireSession:
-    return replace(session, prompt="" if value is None else _text(value, where))
+    return replace(session, prompt="" if value is None else _bounded(_text(value, where), where))
 
 
 def _keywords(session: WireSession, value: Any, where: str) -> WireSession:
     words = [] if value is None else value
     if not isinstance(words, list):
         raise BadRequest(f"expected a list of words as {where}, got {_shown(value)}", param=where)
-    return replace(session, keywords=tuple(_text(word, where) for word in words))
+    keywords = tuple(_text(word, where) for word in words)
+    _bounded(", ".join(keywords), where)
+    return replace(session, keywords=keywords)
+
+
+def _bounded(text: str, where: str) -> str:
+    if len(text) > LONGEST_PROMPT:
+        raise BadRequest(f"expected at most {LONGEST_PROMPT} characters as {where}, got {len(text)}", param=where)
+    return text
+
+
+def _noise_reduction(session: WireSession, value: Any, where: str) -> WireSession:
+    """Taken, as ordinary clients ask for it, and answered with null, which is what they get: models hear the audio as
+    it comes."""
+    if value is not None:
+        asked = _object(value, where)
+        _only(asked, ("type", "strength"), where)
+        if asked.get("type") not in NOISE:
+            expected = "near_field or far_field"
+            raise BadRequest(f"expected {where}.type {expected}, got {_shown(asked['type'])}", param=f"{where}.type")
+        _number(asked.get("strength", 1), f"{where}.strength", 0, 1)
+    return session
 
 
 def _turn_detection(session: WireSession, value: Any, where: str) -> WireSession:
@@ -300,8 +339,8 @@ _TRANSCRIPTION: dict[str, Field] = {
 }
 _INPUT: dict[str, Field] = {
     "format": _format,
-    "noise_reduction": _never,
-    "transcription": _nested(_TRANSCRIPTION),
+    "noise_reduction": _noise_reduction,
+    "transcription": _optional(_TRANSCRIPTION),
     "turn_detection": _turn_detection,
 }
 _GA: dict[str, Field] = {
@@ -312,8 +351,8 @@ _GA: dict[str, Field] = {
 }
 _BETA: dict[str, Field] = {
     "input_audio_format": _beta_format,
-    "input_audio_transcription": _nested(_TRANSCRIPTION),
-    "input_audio_noise_reduction": _never,
+    "input_audio_transcription": _optional(_TRANSCRIPTION),
+    "input_audio_noise_reduction": _noise_reduction,
     "turn_detection": _turn_detection,
     "include": _include,
     "aural": _aural,

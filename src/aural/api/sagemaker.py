@@ -39,7 +39,7 @@ from aural.api.service import Answer, Ask, RawFormat, Service, language_options,
 from aural.attributes import OPTIONS, ROUTE
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
-from aural.serving.fleet import AUTO, DEFAULT_ALIAS
+from aural.serving.fleet import AUTO, OPENAI_NAMES
 from aural.text import join, plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
@@ -113,7 +113,7 @@ def _agreed(asked: dict[str, Any], model: str | None) -> dict[str, Any]:
     if model is None:
         return asked
     said = asked.get("model")
-    if said not in (None, "", AUTO, DEFAULT_ALIAS, model):
+    if said not in (None, "", AUTO, model, *OPENAI_NAMES):
         raise BadRequest(f"expected model {model!r} as the URL has it, or none; got {said!r}", param="model")
     return {name: value for name, value in asked.items() if name != "model"}
 

@@ -26,13 +26,14 @@ class Piece:
 class Growing:
     """One utterance, as it is committed bit by bit."""
 
-    def __init__(self, categories: Iterable[str]) -> None:
-        self.told = ""
+    def __init__(self, categories: Iterable[str], told: str = "") -> None:
+        """`told` is what was given out of the utterance before anybody asked to keep something back."""
+        self.told = told
         """All that was given out."""
-        self._categories = tuple(categories)
-        self._heard = ""
+        self.categories = tuple(categories)
+        self._heard = told
         self._words: list[tuple[int, int, Word]] = []
-        self._at = 0
+        self._at = len(told)
         """How much of what was heard has been told, or replaced."""
 
     def grow(self, text: str, words: tuple[Word, ...] = ()) -> Piece:
@@ -59,7 +60,7 @@ class Growing:
 
     def _between(self, whole: str, until: int, *, ends: bool) -> tuple[str, list[Found], int]:
         """The text from what was told up to a place, what was taken out of it, and how far that reaches."""
-        found = [one for one in private(whole, self._categories, edges=True) if one.end > self._at]
+        found = [one for one in private(whole, self.categories, edges=True) if one.end > self._at]
         if not ends:  # a number at the end is not told before it is over
             found = [one for one in found if one.begin < until]
         out, at = "", self._at

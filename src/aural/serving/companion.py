@@ -102,6 +102,8 @@ class Companion:
         self._something = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._growing: dict[str, Growing] = {}
+        self._plain: dict[str, str] = {}
+        """What was told, as it was said, of utterances that nothing is kept back from."""
         self._call: Call | None = None
         self._call_name = ""
         self._silent_since: tuple[int, float] | None = None
@@ -150,34 +152,56 @@ class Companion:
             self._leave()
 
     def _through(self, event: Event) -> Iterator[Event]:
-        for safe in self._safe(event) if self.asked.wish.redact else [event]:
+        for safe in self._safe(event):
             self._note(safe)
             yield safe
 
     def _safe(self, event: Event) -> Iterator[Event]:
-        """The event without what is private."""
+        """The event without what is private: from an order to redact on, and to the end of an utterance at least."""
         match event:
-            case Committed(utterance, text, words):
-                piece = self._grown(utterance).grow(text, words)
-                if piece.text:
-                    yield replace(event, text=piece.text, words=piece.words)
-            case Draft(utterance, text):
-                yield replace(event, text=self._grown(utterance).draft(text))
-            case Final(utterance):
-                growing = self._growing.pop(utterance, Growing(self.asked.wish.redact))
-                rest = growing.end()
-                if rest.text:
-                    yield Committed(utterance, rest.text, rest.words, event.end)
-                transcript = redact(event.transcript, self.asked.wish.redact, edges=True)
-                yield replace(event, transcript=transcript, text=growing.told)
             case Failed(str(utterance)) | Cleared(str(utterance)):
                 self._growing.pop(utterance, None)
+                self._plain.pop(utterance, None)
                 yield event
+            case Committed(utterance) | Draft(utterance) | Final(utterance):
+                growing = self._grown(utterance)
+                yield from self._told_plainly(event) if growing is None else self._redacted(event, growing)
             case _:
                 yield event
 
-    def _grown(self, utterance: str) -> Growing:
-        return self._growing.setdefault(utterance, Growing(self.asked.wish.redact))
+    def _told_plainly(self, event: Committed | Draft | Final) -> Iterator[Event]:
+        match event:
+            case Committed(utterance, text):
+                self._plain[utterance] = self._plain.get(utterance, "") + text
+            case Final(utterance):
+                self._plain.pop(utterance, None)
+        yield event
+
+    def _redacted(self, event: Committed | Draft | Final, growing: Growing) -> Iterator[Event]:
+        match event:
+            case Committed(_, text, words):
+                piece = growing.grow(text, words)
+                if piece.text:
+                    yield replace(event, text=piece.text, words=piece.words)
+            case Draft(_, text):
+                yield replace(event, text=growing.draft(text))
+            case Final(utterance):
+                del self._growing[utterance]
+                rest = growing.end()
+                if rest.text:
+                    yield Committed(utterance, rest.text, rest.words, event.end)
+                transcript = redact(event.transcript, growing.categories, edges=True)
+                yield replace(event, transcript=transcript, text=growing.told)
+
+    def _grown(self, utterance: str) -> Growing | None:
+        """What takes out of an utterance what is private; None when nobody has asked for that."""
+        asked = self.asked.wish.redact
+        growing = self._growing.get(utterance)
+        if growing is None and asked:
+            growing = self._growing[utterance] = Growing(asked, self._plain.pop(utterance, ""))
+        elif growing is not None:
+            growing.categories = tuple(dict.fromkeys((*growing.categories, *asked)))
+        return growing
 
     def _note(self, event: Event) -> None:
         call = self._call

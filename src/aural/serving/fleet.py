@@ -26,8 +26,19 @@ from aural.types import Options
 
 log = logging.getLogger("aural.fleet")
 
-DEFAULT_ALIAS = "whisper-1"
-"""The name that OpenAI's clients are written with: the first model."""
+OPENAI_NAMES = frozenset(
+    {
+        "whisper-1",
+        "gpt-transcribe",
+        "gpt-live-transcribe",
+        "gpt-realtime-whisper",
+        "gpt-4o-transcribe",
+        "gpt-4o-mini-transcribe",
+        "gpt-4o-mini-transcribe-2025-12-15",
+    }
+)
+"""OpenAI's own models of transcription, with which its clients are written: the first model here. Those that tell
+speakers apart are none of them."""
 AUTO = "auto"
 """The name that leaves the choice to the server."""
 PATIENCE_S = 60.0
@@ -88,10 +99,11 @@ class Fleet:
 
     def model(self, name: str | None) -> Model:
         """A model by name, the default for none; raises UnknownModel."""
-        name = next(iter(self.names), "") if name in (None, "", DEFAULT_ALIAS, AUTO) else name
-        if name not in self._models:
-            raise UnknownModel(name or "", self.names)
-        return self._models[name]
+        if name and name in self._models:
+            return self._models[name]
+        if self._models and (not name or name == AUTO or name in OPENAI_NAMES):
+            return self.models[0]
+        raise UnknownModel(name or "", self.names)
 
     def waits(self, model: Model) -> bool:
         """Whether a request for it waits for it to be loaded; while the server starts, none does."""
