@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import websockets
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
+from websockets.sync.client import ClientConnection, connect
 
 from tests.api.realtime import Client, client
 from tests.conftest import Server, serving, wait_until
@@ -128,15 +129,18 @@ def test_a_session_that_breaks_says_so_and_is_no_success(fragile: Server) -> Non
     run(scenario)
 
 
-def test_a_message_that_is_too_long_is_refused_so_that_its_sender_reads_why(fragile: Server) -> None:
-    async def scenario() -> None:
-        async with client(fragile) as one:
-            with suppress(websockets.ConnectionClosed):
-                await one.socket.send("x" * (25 * MIB))
-            await one.rest()
-            assert one.socket.close_code == 1009
+def told_until_closed(connection: ClientConnection) -> None:
+    while True:
+        connection.recv(SOON_S)
 
-    run(scenario)
+
+def test_a_message_that_is_too_long_is_refused_so_that_its_sender_reads_why(fragile: Server) -> None:
+    with connect(fragile.url.replace("http", "ws") + REALTIME, proxy=None) as connection:
+        with suppress(ConnectionClosed):
+            connection.send("x" * (25 * MIB))
+        with pytest.raises(ConnectionClosed):
+            told_until_closed(connection)
+    assert connection.close_code == 1009
 
 
 def named(model: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from aural.live.checkpoint import Checkpoint
 from aural.live.events import Event, Failed
 from aural.serving.captions import Captions
 from aural.serving.companion import Calls, Companion, Told
+from aural.serving.fleet import AUTO
 from aural.serving.live import Live, Stream
 
 log = logging.getLogger("aural.live")
@@ -90,8 +91,7 @@ class Conversation:
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises AuralError for what ends the conversation."""
-        if not self._named:
-            self._knock()
+        self._knock()
         await self._send(self._writer.session("created", self._session))
         async with AsyncExitStack() as place:
             stream, first = await self._take_place(place)
@@ -102,10 +102,10 @@ class Conversation:
                 tasks.create_task(self._watch())
 
     def _knock(self) -> None:
-        """Raises when every model would refuse one more session, whichever the client is going to name."""
+        """Raises when the model that was named, or every model that may be, would refuse one more session."""
         fleet = self._live.fleet
         refusals: list[AuralError] = []
-        for model in fleet.models:
+        for model in fleet.models if self._named in (None, "", AUTO) else [fleet.model(self._named)]:
             try:
                 if not fleet.waits(model):
                     self._live.admit(fleet.get(model.name).scheduler)
