@@ -32,13 +32,15 @@ FRAGILE = """
 from aural.api import bidirectional, sockets
 from aural.api.realtime import Term
 from aural.live.session import Session
+from aural.serving.live import Stream
 
-def broken(self):
+def broken(self, *_):
     raise RuntimeError("broken on purpose")
 
 sockets.WRITE_S = 0.5
 bidirectional.TERM = Term(idle_s=0.2)
 Session.clear = broken
+Stream.commit = broken
 from aural.cli import main
 main()
 """
@@ -62,7 +64,7 @@ def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @pytest.fixture(scope="module")
 def fragile() -> Iterator[Server]:
-    """Two models with one place each; short limits, and sessions that break when they are cleared."""
+    """Two models with one place each; short limits, and sessions that break when they are cleared or committed."""
     flags = ("--model", "first=fake", "--model", "second=fake", "--replicas", "1", "--max-streams", "1")
     with serving(*flags, program=("-c", FRAGILE)) as server:
         yield server
@@ -119,12 +121,13 @@ def test_a_client_that_says_nothing_for_too_long(fragile: Server) -> None:
     run(scenario)
 
 
-def test_a_session_that_breaks_says_so_and_is_no_success(fragile: Server) -> None:
+@pytest.mark.parametrize(("order", "code"), [("clear", "engine_failed"), ("commit", "internal_error")])
+def test_a_session_that_breaks_says_so_and_is_no_success(fragile: Server, order: str, code: str) -> None:
     async def scenario() -> None:
         async with client(fragile, f"{REALTIME}&model=first") as one:
-            await one.tell("input_audio_buffer.clear")
+            await one.tell(f"input_audio_buffer.{order}")
             _, error = await one.rest()
-            assert (error["error"]["code"], one.socket.close_code) == ("engine_failed", 1011)
+            assert (error["error"]["code"], one.socket.close_code) == (code, 1011)
 
     run(scenario)
 

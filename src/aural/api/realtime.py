@@ -257,11 +257,13 @@ async def converse(socket: WebSocket, term: Term) -> None:
         assert isinstance(error, AuralError)
         ended = error.code
         await _refuse(socket, writer, error)
-    except* Exception:  # a fault of ours: the client is told, the log has it
-        log.exception("live session broke")
+    except* Exception:
         ended = AuralError.code
         await _refuse(socket, writer, AuralError("internal error in this session"))
-    log.info("live session", extra={"path": socket.url.path, "s": round(time.monotonic() - began, 1), "ended": ended})
+        raise  # to the log
+    finally:
+        took_s = round(time.monotonic() - began, 1)
+        log.info("live session", extra={"path": socket.url.path, "s": took_s, "ended": ended})
 
 
 async def _refuse(socket: WebSocket, writer: Writer, error: AuralError) -> None:
