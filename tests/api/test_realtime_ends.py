@@ -19,6 +19,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
+from aural.errors import Overloaded
+from aural.streaming.session import Wish
+from aural.streaming.session import connect as open_session
 from tests.api.realtime import Client, client
 from tests.conftest import Server, serving, wait_until
 
@@ -157,6 +160,13 @@ async def refused(server: Server) -> None:
         assert (refusal["error"]["code"], one.socket.close_code) == ("overloaded", 1013)
 
 
+async def overloaded(server: Server, wish: Wish) -> None:
+    """Our own client is told before it sends audio."""
+    with pytest.raises(Overloaded):
+        async with open_session(server.url, wish):
+            raise AssertionError("it got a place")
+
+
 def test_a_place_is_taken_at_the_model_that_is_named(fragile: Server) -> None:
     async def scenario() -> None:
         async with client(fragile, f"{REALTIME}&model=first"):
@@ -164,9 +174,11 @@ def test_a_place_is_taken_at_the_model_that_is_named(fragile: Server) -> None:
                 assert (await late.ask(input=named("first")))["error"]["code"] == "overloaded"
                 await late.rest()
                 assert late.socket.close_code == 1013
+            await overloaded(fragile, Wish(model="first"))
             async with client(fragile) as other:
                 assert (await other.ask(input=named("second")))["type"] == "session.updated"
                 await refused(fragile)
+                await overloaded(fragile, Wish())
 
     run(scenario)
 
