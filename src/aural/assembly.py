@@ -18,13 +18,13 @@ from aural.errors import SettingsError
 from aural.insight import settings as insight_settings
 from aural.insight.settings import InsightSettings
 from aural.metrics import Metrics
-from aural.serving.chat import Chat
 from aural.serving.door import Limits
 from aural.serving.fleet import Fleet
 from aural.serving.insights import Insights
 from aural.serving.model import Model, Prepared
 from aural.serving.placement import BYTES_PER_WEIGHT_BYTE, Placement, place, this_machine
 from aural.serving.policy import Policy
+from aural.serving.reading import Reader
 from aural.serving.scheduler import Scheduler
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
@@ -77,8 +77,8 @@ def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:
     """The skills, as the file of insights says, not loaded yet. Raises SettingsError."""
     told = insight_settings.read(Path(settings.insights)) if settings.insights else InsightSettings()
     hooks = Hooks(told.webhook, metrics) if told.webhook else None
-    chat = Chat(told.llm, metrics) if told.llm else None
-    return Understanding(Insights(metrics), metrics, told, hooks, chat)
+    reader = Reader(told.llm, metrics) if told.llm else None
+    return Understanding(Insights(metrics), metrics, told, hooks, reader)
 
 
 def model(asked: ModelSettings, metrics: Metrics) -> Model:

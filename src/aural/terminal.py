@@ -180,7 +180,7 @@ def _notes(event: Event) -> list[str]:
     if not isinstance(event, Other):
         return []
     match event.raw.get("type"):
-        case "aural.utterance_insights":
+        case "aural.utterance_insights" if "language_model" not in event.raw.get("engine", {}):
             return [said] if (said := digest.of_utterance(event.raw)) else []
         case "aural.alert":
             return [digest.of_alert(event.raw)]

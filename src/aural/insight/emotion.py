@@ -23,5 +23,9 @@ def emotion(shares: Mapping[str, float]) -> Emotion:
     """The emotion from the probabilities of the head `call`, which add up to 1."""
     label = max(shares, key=lambda name: shares[name])
     valence = sum(VALENCE[name] * share for name, share in shares.items())
-    sentiment = "POSITIVE" if valence > FELT else "NEGATIVE" if valence < -FELT else "NEUTRAL"
-    return Emotion(label, round(shares[label], 3), sentiment, round(valence, 3))
+    return Emotion(label, round(shares[label], 3), sentiment(valence), round(valence, 3))
+
+
+def sentiment(valence: float) -> str:
+    """POSITIVE, NEGATIVE or NEUTRAL."""
+    return "POSITIVE" if valence > FELT else "NEGATIVE" if valence < -FELT else "NEUTRAL"

@@ -24,7 +24,7 @@ LABELS = (
     "HARASSMENT_OR_ABUSE",
     "SELF_HARM",
 )
-"""Those of Amazon Transcribe's toxicity detection, and SELF_HARM. SEXUAL comes from the endpoint path alone."""
+"""Those of Amazon Transcribe's toxicity detection, and SELF_HARM. SEXUAL comes from a language model alone."""
 SEVERITY = {
     "PROFANITY": 0.3,
     "INSULT": 0.5,

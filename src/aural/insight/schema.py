@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aural.insight.call import Call, Mood
-from aural.insight.llm import Summary
+from aural.insight.llm_answer import Reading, Summary
 from aural.insight.request import Asked
 from aural.insight.talk import Speaker, Stretch, Talk
 from aural.insight.types import Entity, Keyword, Note, Safety, Skill, Span, Term, Turn
@@ -48,13 +48,15 @@ def utterance_json(turn: Turn, asked: Asked) -> dict[str, Any]:
         if skill in asked.skills:
             body |= part
     body["engine"] = {"name": "embedded", "models": list(found.models)}
+    if found.judged:
+        body["engine"]["language_model"] = {"model": found.judge, "skills": [skill.value for skill in found.judged]}
     if found.skipped:
         body["skipped"] = [skill.value for skill in found.skipped]
     return body
 
 
-def call_json(call: Call, asked: Asked, *, final: bool = True) -> dict[str, Any]:
-    """The call as a whole, without its utterances."""
+def call_json(call: Call, asked: Asked, reading: Reading | None = None, *, final: bool = True) -> dict[str, Any]:
+    """The call as a whole, without its utterances; what a language model wrote stands in place of what was extracted."""
     body: dict[str, Any] = {
         "type": "call_insights",
         "schema": SCHEMA,
@@ -84,35 +86,41 @@ def call_json(call: Call, asked: Asked, *, final: bool = True) -> dict[str, Any]
         body["summary"] = None
     if call.talk:
         body["talk"] = _talk(call.talk)
+    if reading and reading.summary and Skill.SUMMARY in asked.skills:
+        body |= _written(reading.summary, body.get("topics", []))
+    if reading and reading.failure:
+        body |= {"status": "FAILED", "failure_code": reading.failure}
     return body
 
 
-def summary_json(summary: Summary) -> dict[str, Any]:
-    """What a language model wrote, in place of what was extracted."""
+def insights_json(
+    call: Call, asked: Asked, alerts: Sequence[dict[str, Any]] = (), reading: Reading | None = None
+) -> dict[str, Any]:
+    """All of a file or a text: what `insights` holds in an answer."""
+    return {
+        "schema": SCHEMA,
+        "utterances": [utterance_json(turn, asked) for turn in call.turns],
+        "call": call_json(call, asked, reading),
+        "alerts": list(alerts),
+    }
+
+
+def _written(summary: Summary, extracted: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The keys of the call that a language model fills. Its topics go before those that were extracted."""
     body: dict[str, Any] = {
         "kind": "abstractive",
-        "status": "COMPLETED",
-        "failure_code": None,
-        "summary": {"short": summary.summary, "sentiment": summary.sentiment, "topics": list(summary.topics)},
+        "summary": {
+            "short": summary.summary,
+            "sentiment": summary.sentiment,
+            "topics": list(summary.topics),
+            "end_offset_ms": ms(summary.end),
+        },
+        "topics": [*({"text": topic} for topic in summary.topics), *extracted],
         "issues": [{"text": text} for text in summary.issues],
         "outcomes": [{"text": text} for text in summary.outcomes],
         "action_items": [{"text": text} for text in summary.action_items],
     }
     return body | ({"transcript": summary.transcript} if summary.transcript else {})
-
-
-def failure_json(code: str) -> dict[str, Any]:
-    return {"status": "FAILED", "failure_code": code}
-
-
-def insights_json(call: Call, asked: Asked, alerts: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
-    """All of a file or a text: what `insights` holds in an answer."""
-    return {
-        "schema": SCHEMA,
-        "utterances": [utterance_json(turn, asked) for turn in call.turns],
-        "call": call_json(call, asked),
-        "alerts": list(alerts),
-    }
 
 
 def span_json(span: Span) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from aural.insight.request import KEYS, Asked, Wish, from_table, parse_asked, pa
 
 WEBHOOK_KEYS = frozenset({"url", "secret", "secret_env", "timeout_s", "attempts"})
 LLM_KEYS = frozenset(
-    {"url", "model", "key", "key_env", "timeout_s", "max_tokens", "audio", "input_price", "output_price"}
+    {"url", "model", "key", "key_env", "timeout_s", "max_tokens", "audio", "utterances", "input_price", "output_price"}
 )
 
 
@@ -40,10 +41,13 @@ class Llm:
     model: str = ""
     key: str = ""
     timeout_s: float = 10.0
-    """Hard, for all attempts at one answer together."""
+    """Hard, for all attempts at an answer of `max_tokens` together; a longer answer has as much longer."""
     max_tokens: int = 600
+    """Of a summary. Utterances and transcripts in an answer have tokens of their own."""
     audio: bool = False
     """Whether the model hears: a Voxtral, which is then given the sound of a file."""
+    utterances: bool = False
+    """Whether it judges intent, emotion and safety of each utterance too, where they are asked for."""
     input_price: float = 0.0
     """Per million tokens, in whatever currency."""
     output_price: float = 0.0
@@ -107,12 +111,13 @@ def _llm(table: Mapping[str, Any]) -> Llm:
     return Llm(
         _url("llm", table),
         str(table.get("model", "")),
-        _secret(table, "key"),
+        _key(table),
         _number("llm.timeout_s", table.get("timeout_s", 10.0)),
-        int(_number("llm.max_tokens", table.get("max_tokens", 600))),
-        bool(table.get("audio", False)),
-        float(table.get("input_price", 0.0)),
-        float(table.get("output_price", 0.0)),
+        math.ceil(_number("llm.max_tokens", table.get("max_tokens", 600))),
+        _switch("llm.audio", table.get("audio", False)),
+        _switch("llm.utterances", table.get("utterances", False)),
+        _price("llm.input_price", table.get("input_price", 0.0)),
+        _price("llm.output_price", table.get("output_price", 0.0)),
     )
 
 
@@ -136,6 +141,17 @@ def _url(name: str, table: Mapping[str, Any]) -> str:
     return url
 
 
+def _key(table: Mapping[str, Any]) -> str:
+    """It goes into a header as it is, so it must be able to; raises SettingsError, which never says it."""
+    name = table.get("key_env")
+    key = _secret(table, "key").strip()
+    if name and not key:
+        raise SettingsError(f"llm.key_env: expected a key in the environment variable {name}, got none")
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError("llm.key: expected printable ASCII characters, got others")
+    return key
+
+
 def _secret(table: Mapping[str, Any], key: str) -> str:
     """Given, or in the environment under a name that is given."""
     name = table.get(f"{key}_env")
@@ -145,4 +161,16 @@ def _secret(table: Mapping[str, Any], key: str) -> str:
 def _number(place: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise SettingsError(f"{place}: expected a number above 0, got {value!r}")
+    return float(value)
+
+
+def _switch(place: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{place}: expected true or false, got {value!r}")
+    return value
+
+
+def _price(place: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise SettingsError(f"{place}: expected a number of 0 or more, got {value!r}")
     return float(value)

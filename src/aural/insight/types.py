@@ -176,6 +176,9 @@ class Findings:
     """What embedded the text; empty when no skill needed it."""
     skipped: tuple[Skill, ...] = ()
     """Skills that were asked for and had no model for this language."""
+    judge: str = ""
+    """The language model that answered `judged`."""
+    judged: tuple[Skill, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,130 +6,174 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from aural.engines.voxtral import as_wav
-from aural.insight.llm import (
-    VOXTRAL_LANGUAGES,
-    InvalidAnswer,
-    Summary,
-    enough,
-    parse,
-    question,
-    question_of_sound,
-    schema,
-)
+from aural.insight.llm_answer import InvalidAnswer
 from aural.insight.settings import Llm
-from aural.insight.types import Turn
 from aural.metrics import Metrics
-from aural.serving.outbound import Reply, Unreachable, dumps, post
-from aural.types import SAMPLE_RATE, Samples
+from aural.serving.outbound import Reply, TooSlow, Unreachable, dumps, post
 
 log = logging.getLogger("aural.chat")
 
 ATTEMPTS = 2
+PAUSE_S = 0.5
+"""Before the second one, after a refusal that does not say how long it is to be."""
+WARMTH = 0.4
+"""Temperature of the second one, after an answer that was broken: the same question would break it again."""
 MOST_AT_ONCE = 4
 """Questions in flight; a further one is given up rather than waited for when its time is over."""
-LONGEST_SOUND_S = 40 * 60
-"""Voxtral understands recordings up to this (model card)."""
-QUOTA, CONFIGURATION = 429, frozenset({400, 401, 403, 404, 422})
+BUSY = frozenset({408, 429})
+"""Refusals of the 4xx that may pass; the others are about the question itself."""
+QUOTA = 429
+
+Read = TypeVar("Read")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    messages: Callable[[], list[dict[str, Any]]]
+    """Written in a thread: a recording in it is large."""
+    form: dict[str, Any]
+    """`response_format`."""
+    tokens: int
+    """How many the answer may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no summary; the codes are those of Amazon Connect Contact Lens, and TIMEOUT."""
+    """Why there is no answer; the codes are those of Amazon Connect Contact Lens, and TIMEOUT."""
 
     code: str
     message: str
+
+
+class _Missed(Exception):
+    """An attempt without an answer."""
+
+    def __init__(self, failure: Failure, pause_s: float | None = None, warmth: float = 0.0) -> None:
+        """`pause_s` is how long to wait before the next; None where that would be in vain."""
+        super().__init__(failure.message)
+        self.failure = failure
+        self.pause_s = pause_s
+        self.warmth = warmth
 
 
 class Chat:
     """Asks one endpoint."""
 
     def __init__(self, llm: Llm, metrics: Metrics) -> None:
-        self._llm = llm
+        self.llm = llm
         self._metrics = metrics
         self._places = asyncio.Semaphore(MOST_AT_ONCE)
 
-    @property
-    def hears(self) -> bool:
-        return self._llm.audio
+    def deadline(self, tokens: int) -> float:
+        """When an answer of so many tokens, asked for now, is given up, in the time of the event loop. The limit of the
+        settings is for `max_tokens`; a longer answer has as much longer."""
+        return asyncio.get_running_loop().time() + self.llm.timeout_s * max(tokens / self.llm.max_tokens, 1.0)
 
-    async def summary(self, turns: Sequence[Turn], so_far: str = "") -> Summary | Failure:
-        """Of a transcript. Never raises, and never takes longer than the limit."""
-        if not enough(turns):
-            return Failure("INSUFFICIENT_CONVERSATION_CONTENT", "too little was said")
-        return await self._asked(question(turns, so_far), schema())
-
-    async def of_sound(self, samples: Samples, language: str) -> Summary | Failure:
-        """Of a recording, transcript and summary in one pass, where the model hears; then as `summary`."""
-        if not self._llm.audio or language not in VOXTRAL_LANGUAGES or len(samples) > LONGEST_SOUND_S * SAMPLE_RATE:
-            return Failure("INVALID_ANALYSIS_CONFIGURATION", f"the model does not hear {language}, or not so long")
-        body = await asyncio.to_thread(as_wav, samples)
-        return await self._asked(question_of_sound(body, language), schema(sound=True))
-
-    async def _asked(self, messages: list[dict[str, Any]], form: dict[str, Any]) -> Summary | Failure:
+    async def ask(
+        self, question: Question, read: Callable[[str], Read], deadline: float | None = None
+    ) -> Read | Failure:
+        """What `read` makes of the answer's text; it may raise InvalidAnswer. Never raises, and never takes longer than
+        its own limit and `deadline`."""
         began = time.perf_counter()
+        limit = self.deadline(question.tokens)
+        limit = limit if deadline is None else min(limit, deadline)
+        outcome: Read | Failure
         try:
-            async with asyncio.timeout(self._llm.timeout_s), self._places:
-                outcome = await self._tried(messages, form)
+            async with asyncio.timeout_at(limit), self._places:
+                outcome = await self._tried(question, read, limit)
         except TimeoutError:
-            outcome = Failure("TIMEOUT", f"no answer within {self._llm.timeout_s:g} s")
+            outcome = Failure("TIMEOUT", f"no answer in {time.perf_counter() - began:.1f} s")
         self._metrics.llm_s.observe(time.perf_counter() - began)
         self._metrics.llm.labels(outcome.code if isinstance(outcome, Failure) else "COMPLETED").inc()
         if isinstance(outcome, Failure):
-            log.warning("no summary", extra={"code": outcome.code, "error": outcome.message})
+            log.warning("no answer of the language model", extra={"code": outcome.code, "error": outcome.message})
         return outcome
 
-    async def _tried(self, messages: list[dict[str, Any]], form: dict[str, Any]) -> Summary | Failure:
+    async def _tried(self, question: Question, read: Callable[[str], Read], limit: float) -> Read | Failure:
         failure = Failure("INTERNAL_ERROR", "not asked")
+        pause_s, warmth = 0.0, 0.0
+        now = asyncio.get_running_loop().time
         for _ in range(ATTEMPTS):
+            if now() + pause_s >= limit:
+                break
+            await asyncio.sleep(pause_s)
             try:
-                reply = await self._post(messages, form)
-                if reply.status == 200:
-                    return parse(self._text(reply))
-                failure = _refused(reply)
-                if reply.status in CONFIGURATION:
+                return await self._answered(question, read, warmth, limit - now())
+            except _Missed as missed:
+                failure = missed.failure
+                if missed.pause_s is None:
                     break
-            except InvalidAnswer as error:
-                failure = Failure("INTERNAL_ERROR", str(error))
-            except Unreachable as error:
-                failure = Failure("INTERNAL_ERROR", str(error))
+                pause_s, warmth = missed.pause_s, missed.warmth
         return failure
 
-    async def _post(self, messages: list[dict[str, Any]], form: dict[str, Any]) -> Reply:
-        body = {
-            **({"model": self._llm.model} if self._llm.model else {}),
-            "messages": messages,
-            "response_format": form,
-            "temperature": 0,
-            "max_tokens": self._llm.max_tokens,
-        }
-        headers = {"Authorization": f"Bearer {self._llm.key}"} if self._llm.key else {}
-        url = f"{self._llm.url.rstrip('/')}/chat/completions"
-        return await post(url, dumps(body), headers, self._llm.timeout_s)
+    async def _answered(
+        self, question: Question, read: Callable[[str], Read], warmth: float, timeout_s: float
+    ) -> Read:
+        """One attempt; raises _Missed."""
+        body = await asyncio.to_thread(self._body, question, warmth)
+        try:
+            reply = await post(f"{self.llm.url.rstrip('/')}/chat/completions", body, self._headers(), timeout_s)
+        except TooSlow as error:
+            raise _Missed(Failure("TIMEOUT", str(error))) from error
+        except Unreachable as error:
+            raise _Missed(Failure("INTERNAL_ERROR", str(error)), PAUSE_S) from error
+        if reply.status != 200:
+            raise _refused(reply)
+        try:
+            return read(self._text(reply))
+        except InvalidAnswer as error:
+            raise _Missed(Failure("INTERNAL_ERROR", str(error)), 0.0, WARMTH) from error
+
+    def _body(self, question: Question, warmth: float) -> bytes:
+        named = {"model": self.llm.model} if self.llm.model else {}
+        return dumps(
+            named
+            | {
+                "messages": question.messages(),
+                "response_format": question.form,
+                "temperature": warmth,
+                "max_tokens": question.tokens,
+            }
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.llm.key}"} if self.llm.key else {}
 
     def _text(self, reply: Reply) -> str:
-        """The answer's text; its tokens are counted."""
+        """The answer's text; its tokens are counted, whatever the answer is worth. Raises InvalidAnswer, and _Missed
+        where asking again would bring the same."""
         try:
             body = json.loads(reply.body)
-            text = body["choices"][0]["message"]["content"]
-            usage = body.get("usage") or {}
-            used = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
+            choice = body["choices"][0]
+            message, usage = choice["message"], body.get("usage")
+            text, reason = message.get("content"), choice.get("finish_reason")
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-            raise InvalidAnswer(f"expected a chat completion, got {reply.body[:60]!r}") from error
-        for kind, tokens, price in zip(
-            ("prompt", "completion"), used, (self._llm.input_price, self._llm.output_price), strict=True
-        ):
-            self._metrics.llm_tokens.labels(kind).inc(max(tokens, 0))
-            self._metrics.llm_cost.inc(max(tokens, 0) * price / 1e6)
-        return str(text)
+            raise InvalidAnswer("expected a chat completion, got something else") from error
+        self._count(usage if isinstance(usage, dict) else {})
+        if reason == "length":
+            raise _Missed(Failure("INTERNAL_ERROR", "the answer was cut off for its length"))
+        if message.get("refusal"):
+            raise _Missed(Failure("INTERNAL_ERROR", "the model refused to answer"))
+        if not isinstance(text, str):
+            raise InvalidAnswer(f"expected a text, got {type(text).__name__}")
+        return text
+
+    def _count(self, usage: dict[str, Any]) -> None:
+        prices = {"prompt": self.llm.input_price, "completion": self.llm.output_price}
+        for kind, price in prices.items():
+            value = usage.get(f"{kind}_tokens")
+            used = max(value, 0) if isinstance(value, int) else 0
+            self._metrics.llm_tokens.labels(kind).inc(used)
+            self._metrics.llm_cost.inc(used * price / 1e6)
 
 
-def _refused(reply: Reply) -> Failure:
-    if reply.status == QUOTA:
-        return Failure("QUOTA_EXCEEDED", "status 429")
-    code = "INVALID_ANALYSIS_CONFIGURATION" if reply.status in CONFIGURATION else "INTERNAL_ERROR"
-    return Failure(code, f"status {reply.status}")
+def _refused(reply: Reply) -> _Missed:
+    if reply.status < 500 and reply.status not in BUSY:
+        return _Missed(Failure("INVALID_ANALYSIS_CONFIGURATION", f"status {reply.status}"))
+    code = "QUOTA_EXCEEDED" if reply.status == QUOTA else "INTERNAL_ERROR"
+    pause_s = PAUSE_S if reply.retry_after_s is None else reply.retry_after_s
+    return _Missed(Failure(code, f"status {reply.status}"), pause_s)

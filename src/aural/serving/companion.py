@@ -16,6 +16,7 @@ from aural.errors import AuralError
 from aural.insight.alerts import Alert, Watch, alert_json
 from aural.insight.call import of_turns
 from aural.insight.live_redaction import Growing
+from aural.insight.llm_answer import Reading
 from aural.insight.redaction import redact
 from aural.insight.request import Asked, Wish
 from aural.insight.schema import call_json, utterance_json
@@ -60,11 +61,23 @@ class Call:
     turns: list[Turn] = field(default_factory=list)
     listeners: list[Callable[[Told], None]] = field(default_factory=list)
     spoken_until: int = 0
-    summary: str = ""
-    """The language model's last one, and how many turns it had seen."""
-    summarised: int = 0
+    reading: Reading = field(default_factory=Reading)
+    """What a language model has made of it so far."""
+    is_being_read: bool = False
+    speakers: dict[str, Callable[[Told], None]] = field(default_factory=dict)
+    """Who is told of an utterance."""
     talking: set[str] = field(default_factory=set)
     """Sessions in which somebody speaks: then there is no silence."""
+
+    def learn(self, reading: Reading) -> Iterator[Turn]:
+        """Takes what was read over, unless more was read meanwhile; the turns that are seen otherwise now."""
+        if len(reading.turns) < len(self.reading.turns):
+            return
+        self.reading = reading
+        for at, turn in enumerate(reading.turns):
+            if turn is not self.turns[at]:
+                self.turns[at] = turn
+                yield turn
 
     def tell(self, told: Told) -> None:
         for listener in self.listeners:
@@ -237,12 +250,14 @@ class Companion:
             self._skip(final.utterance, error.code, str(error))
             return
         turn = Turn(utterance, findings)
-        if len(call.turns) < MOST_TURNS:
+        is_kept = len(call.turns) < MOST_TURNS
+        if is_kept:
             call.turns.append(turn)
+            call.speakers[utterance.id] = self._tell
         self._tell(Told(utterance_json(turn, asked)))
         self._act(call, call.watch.turn(turn))
-        if len(call.turns) % SUMMARY_EVERY_TURNS == 0:
-            self._tell(await self._so_far(call, asked, final=False))
+        if is_kept and len(call.turns) % SUMMARY_EVERY_TURNS == 0:
+            await self._sum_up(call, asked, final=False)
 
     def _utterance(self, final: Final, asked: Asked) -> Utterance:
         wish = self.asked
@@ -257,15 +272,23 @@ class Companion:
             channel=wish.channel,
         )
 
-    async def _so_far(self, call: Call, asked: Asked, *, final: bool) -> Told:
-        """What the call comes to; a language model is told its last summary and what was said since."""
+    async def _sum_up(self, call: Call, asked: Asked, *, final: bool) -> None:
+        """Tell what the call comes to. A language model goes on from what it has read; one question at a time, as the
+        next one takes along what was said meanwhile."""
+        if final or not call.is_being_read:
+            await self._read(call, asked, final=final)
         turns = sorted(call.turns, key=lambda turn: turn.utterance.start)
-        body = call_json(of_turns(turns, asked, call.spoken_until), asked, final=final)
-        since = turns if final and not call.summary else turns[call.summarised :]
-        written = await self._calls.understanding.summary(since or turns[-1:], asked, call.summary)
-        if written.get("summary"):
-            call.summary, call.summarised = written["summary"]["short"], len(turns)
-        return Told(body | written)
+        reading = call.reading if asked.llm else None
+        self._tell(Told(call_json(of_turns(turns, asked, call.spoken_until), asked, reading, final=final)))
+
+    async def _read(self, call: Call, asked: Asked, *, final: bool) -> None:
+        call.is_being_read = True
+        try:
+            reading = await self._calls.understanding.read_on(call.reading, tuple(call.turns), asked, final=final)
+        finally:
+            call.is_being_read = False
+        for turn in call.learn(reading):
+            call.speakers[turn.utterance.id](Told(utterance_json(turn, asked)))
 
     def _act(self, call: Call, alerts: list[Alert]) -> None:
         for alert in alerts:
@@ -287,7 +310,7 @@ class Companion:
             await asyncio.wait(self._tasks, timeout=LAST_S)
         asked = self.asked.wish.insights
         if self._call is not None and asked is not None:
-            self._tell(await self._so_far(self._call, asked, final=True))
+            await self._sum_up(self._call, asked, final=True)
         for told in self._take():
             yield told
 

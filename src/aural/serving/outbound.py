@@ -3,54 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
+import math
+import ssl
+import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 MOST_BYTES = 4 * 2**20
-"""Of an answer that is read."""
-MOST_AT_ONCE = 8
-
-_THREADS = ThreadPoolExecutor(MOST_AT_ONCE, "outbound")
+"""Of an answer."""
 
 
 class Unreachable(Exception):
-    """No answer: refused, broken off, too slow."""
+    """No answer: refused, broken off, too slow, too long."""
+
+
+class TooSlow(Unreachable):
+    """No answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     status: int
     body: bytes
+    retry_after_s: float | None = None
+    """How long it wants to be left alone, where it says so."""
 
 
 async def post(url: str, body: bytes, headers: Mapping[str, str], timeout_s: float) -> Reply:
-    """The answer to a POST; redirects are not followed. Raises Unreachable."""
-    loop = asyncio.get_running_loop()
+    """The answer to a POST, all of it within `timeout_s`; redirects are not followed. Raises Unreachable, whose text
+    has nothing of the headers in it."""
+    import httpx
+
     try:
         async with asyncio.timeout(timeout_s):
-            return await loop.run_in_executor(_THREADS, _post, url, body, dict(headers), timeout_s)
-    except TimeoutError as error:
-        raise Unreachable(f"no answer within {timeout_s:g} s") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"{type(error).__name__}: {error}") from error
+            return await _posted(url, body, headers)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise TooSlow(f"no answer within {timeout_s:g} s") from error
+    except httpx.ConnectError as error:
+        raise Unreachable(f"no connection: {error}") from error
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise Unreachable(type(error).__name__) from None  # it may quote a header, and so a key
 
 
-def _post(url: str, body: bytes, headers: dict[str, str], timeout_s: float) -> Reply:
-    address = urlsplit(url)
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=timeout_s)
+async def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    import httpx
+
+    given = {"Content-Type": "application/json", "Accept-Encoding": "identity", **headers}
+    async with (
+        httpx.AsyncClient(verify=_certificates(), timeout=None, trust_env=False) as client,
+        client.stream("POST", url, content=body, headers=given) as response,
+    ):
+        got = bytearray()
+        async for piece in response.aiter_raw():
+            got += piece
+            if len(got) > MOST_BYTES:
+                raise Unreachable(f"expected an answer of at most {MOST_BYTES} bytes, got more")
+        return Reply(response.status_code, bytes(got), _retry_after_s(response.headers.get("Retry-After")))
+
+
+def _retry_after_s(value: str | None) -> float | None:
+    """Seconds from now; the header has them, or a date."""
+    if value is None:
+        return None
     try:
-        path = address.path + (f"?{address.query}" if address.query else "")
-        connection.request("POST", path or "/", body, {"Content-Type": "application/json", **headers})
-        response = connection.getresponse()
-        return Reply(response.status, response.read(MOST_BYTES))
-    finally:
-        connection.close()
+        seconds = float(value)
+    except ValueError:
+        seconds = _until(value)
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _until(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError):
+        return math.nan
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: they are some hundred."""
+    return ssl.create_default_context()
 
 
 def dumps(value: Any) -> bytes:

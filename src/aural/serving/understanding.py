@@ -8,15 +8,15 @@ from typing import Any
 
 from aural.insight.alerts import Alert, Watch, alert_json
 from aural.insight.call import of_turns
-from aural.insight.llm import Summary
+from aural.insight.llm_answer import Reading
 from aural.insight.request import Asked
-from aural.insight.schema import failure_json, insights_json, summary_json
+from aural.insight.schema import insights_json
 from aural.insight.settings import InsightSettings
-from aural.insight.types import Skill, Turn, Utterance
+from aural.insight.types import Turn, Utterance
 from aural.insight.utterances import of_transcripts
 from aural.metrics import Metrics
-from aural.serving.chat import Chat, Failure
 from aural.serving.insights import Insights
+from aural.serving.reading import Reader
 from aural.serving.webhook import Hooks
 from aural.types import Pcm, Transcript
 
@@ -29,7 +29,7 @@ class Understanding:
     metrics: Metrics
     settings: InsightSettings = field(default_factory=InsightSettings)
     hooks: Hooks | None = None
-    chat: Chat | None = None
+    reader: Reader | None = None
 
     async def of_transcripts(
         self, channels: Sequence[Transcript], asked: Asked, sounds: Sequence[Pcm], *, is_private: bool = False
@@ -45,27 +45,24 @@ class Understanding:
         """Of utterances in order of time; raises Overloaded and EngineFailed."""
         findings = await self.insights.many(utterances, asked)
         turns = [Turn(said, found) for said, found in zip(utterances, findings, strict=True)]
-        call = of_turns(turns, asked, length)
+        reading = await self._read(turns, asked, sound)
+        turns[: len(reading.turns)] = reading.turns
         alerts = self._alerts(turns, length)
         for alert in alerts:
             self.act(alert)
-        body = insights_json(call, asked, [alert_json(alert) for alert in alerts])
-        body["call"] |= await self.summary(turns, asked, sound=sound)
-        return body
+        return insights_json(of_turns(turns, asked, length), asked, [alert_json(alert) for alert in alerts], reading)
 
-    async def summary(
-        self, turns: Sequence[Turn], asked: Asked, so_far: str = "", *, sound: Pcm | None = None
-    ) -> dict[str, Any]:
-        """What the language model says of a call, as the keys that it replaces; nothing where it is not asked. Never
-        raises: a failure is told in its place, and what was extracted stays."""
-        if self.chat is None or not asked.llm or Skill.SUMMARY not in asked.skills or not turns:
-            return {}
-        outcome: Summary | Failure = Failure("INTERNAL_ERROR", "no sound")
-        if sound is not None and self.chat.hears:
-            outcome = await self.chat.of_sound(sound.samples, turns[-1].utterance.language)
-        if isinstance(outcome, Failure):
-            outcome = await self.chat.summary(turns, so_far)
-        return summary_json(outcome) if isinstance(outcome, Summary) else failure_json(outcome.code)
+    async def read_on(self, reading: Reading, turns: Sequence[Turn], asked: Asked, *, final: bool) -> Reading:
+        """What a language model makes of a call that goes on, or has ended; never raises. `turns` begin with those of
+        the reading."""
+        if self.reader is None or not asked.llm or not turns:
+            return reading
+        return await (self.reader.read_out if final else self.reader.read_on)(reading, turns, asked)
+
+    async def _read(self, turns: Sequence[Turn], asked: Asked, sound: Pcm | None) -> Reading:
+        if self.reader is None or not asked.llm or not turns:
+            return Reading()
+        return await self.reader.read(turns, asked, sound)
 
     def act(self, alert: Alert, call: str | None = None) -> None:
         """Count an alert, and tell the webhook."""
