@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from aural.insight.intent import IntentSpec
+from aural.insight.request import Asked
 from aural.insight.settings import Llm
 from aural.metrics import Metrics
-from aural.serving.chat import Chat, Failure
+from aural.serving.reading import Reader
 from tests.serving.test_chat import SAID, turns
 
 SERVER = """
@@ -50,11 +52,13 @@ def llama() -> Iterator[str]:
 
 @pytest.mark.slow
 def test_a_real_server_with_a_small_model(llama: str) -> None:
-    llm = Llm(f"{llama}/v1", timeout_s=110, max_tokens=300)
-    outcome = asyncio.run(Chat(llm, Metrics()).summary(turns(*SAID)))
-    if isinstance(outcome, Failure):  # so small a model may talk until it is cut off; it was asked twice and said so
-        assert outcome.code == "INTERNAL_ERROR", outcome
+    llm = Llm(f"{llama}/v1", timeout_s=110, max_tokens=300, utterances=True)
+    asked = Asked(intents=(IntentSpec("report_outage"), IntentSpec("confirm_visit")))  # its context is small
+    reading = asyncio.run(Reader(llm, Metrics()).read(turns(*SAID), asked))
+    if reading.failure:  # so small a model may talk until it is cut off; it said so
+        assert reading.failure == "INTERNAL_ERROR"
     else:
-        assert outcome.summary
-    late = asyncio.run(Chat(Llm(f"{llama}/v1", timeout_s=0.05), Metrics()).summary(turns(*SAID)))
-    assert isinstance(late, Failure)
+        assert reading.summary is not None
+        assert len(reading.turns) == len(SAID)
+    late = asyncio.run(Reader(Llm(f"{llama}/v1", timeout_s=0.05), Metrics()).read(turns(*SAID), asked))
+    assert late.failure == "TIMEOUT"

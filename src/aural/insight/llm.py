@@ -1,4 +1,4 @@
-"""What a language model is asked about a call. No I/O: `serving/chat.py` carries it, `llm_answer.py` says what its answer
+"""What a language model is asked about a call. No I/O: `serving/reading.py` has it asked, `llm_answer.py` says what its answer
 must be. What is asked in which words is in `data/prompt.toml`."""
 
 from __future__ import annotations
