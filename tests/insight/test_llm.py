@@ -101,6 +101,9 @@ def test_an_answer_around_which_there_is_talk_is_read() -> None:
     read = parse(f"Sure! ```json\n{json.dumps(GOOD | {'more': 1})}\n```", Form(), window("a"))
     assert read.summary is not None
     assert read.summary.summary == GOOD["summary"]
+    half = parse(json.dumps(GOOD | {"summary": "a \ud800 b", "issues": ["\udfff"]}), Form(), window("a"))
+    assert half.summary is not None
+    assert (half.summary.summary, half.summary.issues) == ("a ? b", ("?",))
     for broken in ("}{", "[" * 9_999, '{"a":' * 9_999 + "}", "null", '{"summary": null}'):
         with pytest.raises(InvalidAnswer):
             parse(broken, Form(), window("a"))

@@ -63,7 +63,7 @@ def test_a_good_answer_and_what_it_cost() -> None:
     assert value("aural_llm_cost_total") == pytest.approx(0.003)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": "many"}, [1], "much"])
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": "many"}, {"prompt_tokens": 10**400}, [1], "m"])
 def test_tokens_that_are_not_told_cost_no_answer(usage: object) -> None:
     with stand_in(answers(GOOD, usage=usage)) as (url, questions):
         assert isinstance(asked(url), Parsed)
@@ -122,8 +122,8 @@ def test_a_busy_endpoint_says_when_to_come_again(monkeypatch: pytest.MonkeyPatch
     with stand_in(fails(429, Retry_After=later), good) as (url, questions):
         assert isinstance(asked(url, timeout_s=60), Parsed)
     assert len(questions) == 2
-    assert 0 <= slept[-1] <= 8
-    assert (slept[-1] > 1) is (form != "0")
+    assert max(slept) <= 8
+    assert (max(slept) > 1) is (form != "0")
 
 
 def test_a_pause_that_is_longer_than_the_time_left_is_not_waited_for() -> None:

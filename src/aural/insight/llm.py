@@ -1,5 +1,5 @@
-"""What a language model is asked about a call. No I/O: `serving/reading.py` has it asked, `llm_answer.py` says what its answer
-must be. What is asked in which words is in `data/prompt.toml`."""
+"""What a language model is asked about a call, in the words of `data/prompt.toml`. No I/O: `serving/reading.py` has it
+asked, `llm_answer.py` says what its answer must be."""
 
 from __future__ import annotations
 

@@ -116,9 +116,9 @@ def _summary(table: Mapping[str, Any]) -> Summary:
         raise InvalidAnswer(f"expected a summary, got {_kind(summary)}")
     sentiment = str(table.get("sentiment")).upper()
     return Summary(
-        summary=summary.strip()[:LONGEST_SUMMARY],
+        summary=_clean(summary)[:LONGEST_SUMMARY],
         sentiment=sentiment if sentiment in SENTIMENTS else "NEUTRAL",
-        transcript=transcript.strip() if isinstance(transcript, str) else "",
+        transcript=_clean(transcript) if isinstance(transcript, str) else "",
         **{name: _texts(table.get(name), name) for name in LISTS},
     )
 
@@ -128,7 +128,12 @@ def _texts(value: object, name: str) -> tuple[str, ...]:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise InvalidAnswer(f"expected {name} as a list of texts, got {_kind(value)}")
-    return tuple(one.strip()[:LONGEST_ITEM] for one in value[:MOST_ITEMS] if one.strip())
+    return tuple(_clean(one)[:LONGEST_ITEM] for one in value[:MOST_ITEMS] if one.strip())
+
+
+def _clean(text: str) -> str:
+    """JSON may have halves of characters in it, which cannot be written again."""
+    return text.encode(errors="replace").decode().strip()
 
 
 def _together(before: tuple[str, ...], after: tuple[str, ...]) -> tuple[str, ...]:

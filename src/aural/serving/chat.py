@@ -27,6 +27,8 @@ MOST_AT_ONCE = 4
 BUSY = frozenset({408, 429})
 """Refusals of the 4xx that may pass; the others are about the question itself."""
 QUOTA = 429
+MOST_TOKENS = 10**9
+"""Of one question: more is no number of tokens."""
 
 Read = TypeVar("Read")
 
@@ -166,7 +168,7 @@ class Chat:
         prices = {"prompt": self.llm.input_price, "completion": self.llm.output_price}
         for kind, price in prices.items():
             value = usage.get(f"{kind}_tokens")
-            used = max(value, 0) if isinstance(value, int) else 0
+            used = value if isinstance(value, int) and 0 <= value <= MOST_TOKENS else 0
             self._metrics.llm_tokens.labels(kind).inc(used)
             self._metrics.llm_cost.inc(used * price / 1e6)
 
