@@ -1,4 +1,4 @@
-"""A language model through the front door: texts, files as text and as sound, a live stream. The model is a stand-in."""
+"""A language model through the front door: texts, files as text and as sound, a live stream; a stand-in answers."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def test_a_file_goes_as_sound_and_what_is_private_does_not(
         assert answer["insights"]["utterances"][0]["engine"]["language_model"]["skills"] == ["emotion"]
 
 
-def test_a_stream_is_judged_and_summed_up(
-    reading: tuple[Server, list[Question]], clips: dict[str, Recording]
-) -> None:
+def test_a_stream_is_judged_and_summed_up(reading: tuple[Server, list[Question]], clips: dict[str, Recording]) -> None:
     server, questions = reading
     questions.clear()
     clip = [decode(clips[name].bytes, limit_s=60).samples for name in (LOBSTER, "LJ001-0002")]

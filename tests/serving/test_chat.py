@@ -44,7 +44,9 @@ def asked(url: str, metrics: Metrics | None = None, **settings: Any) -> Parsed |
 
     async def work() -> Parsed | Failure:
         question = Question(lambda: [{"role": "user", "content": "?"}], schema(form), tokens=600)
-        return await Chat(Llm(url, **settings), metrics or Metrics()).ask(question, lambda text: parse(text, form, window))
+        return await Chat(Llm(url, **settings), metrics or Metrics()).ask(
+            question, lambda text: parse(text, form, window)
+        )
 
     return asyncio.run(work())
 
@@ -63,7 +65,9 @@ def test_a_good_answer_and_what_it_cost() -> None:
     assert value("aural_llm_cost_total") == pytest.approx(0.003)
 
 
-@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": "many"}, {"prompt_tokens": 10**400}, [1], "m"])
+@pytest.mark.parametrize(
+    "usage", [None, {}, {"prompt_tokens": None, "completion_tokens": "many"}, {"prompt_tokens": 10**400}, [1], "m"]
+)
 def test_tokens_that_are_not_told_cost_no_answer(usage: object) -> None:
     with stand_in(answers(GOOD, usage=usage)) as (url, questions):
         assert isinstance(asked(url), Parsed)

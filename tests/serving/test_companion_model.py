@@ -1,4 +1,4 @@
-"""A live call read by a language model while it goes on, and at its end: events made by hand, a stand-in that answers."""
+"""A live call read by a language model while it goes on, and at its end: events made by hand, a stand-in answers."""
 
 from __future__ import annotations
 

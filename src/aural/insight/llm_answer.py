@@ -11,7 +11,7 @@ from typing import Any
 from aural.insight import safety
 from aural.insight.emotion import EMOTIONS
 from aural.insight.emotion import sentiment as sentiment_of
-from aural.insight.llm import LISTS, SENTIMENTS, Form, Window
+from aural.insight.llm import SENTIMENTS, Form, Window
 from aural.insight.types import Emotion, Findings, Intent, Safety, Skill, Turn
 
 MOST_ITEMS = 20
@@ -48,7 +48,10 @@ class Summary:
         return replace(
             self,
             end=max(before.end, self.end),
-            **{name: _together(getattr(before, name), getattr(self, name)) for name in LISTS},
+            topics=_together(before.topics, self.topics),
+            issues=_together(before.issues, self.issues),
+            outcomes=_together(before.outcomes, self.outcomes),
+            action_items=_together(before.action_items, self.action_items),
         )
 
 
@@ -119,11 +122,15 @@ def _summary(table: Mapping[str, Any]) -> Summary:
         summary=_clean(summary)[:LONGEST_SUMMARY],
         sentiment=sentiment if sentiment in SENTIMENTS else "NEUTRAL",
         transcript=_clean(transcript) if isinstance(transcript, str) else "",
-        **{name: _texts(table.get(name), name) for name in LISTS},
+        topics=_texts(table, "topics"),
+        issues=_texts(table, "issues"),
+        outcomes=_texts(table, "outcomes"),
+        action_items=_texts(table, "action_items"),
     )
 
 
-def _texts(value: object, name: str) -> tuple[str, ...]:
+def _texts(table: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = table.get(name)
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):

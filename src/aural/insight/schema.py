@@ -56,7 +56,7 @@ def utterance_json(turn: Turn, asked: Asked) -> dict[str, Any]:
 
 
 def call_json(call: Call, asked: Asked, reading: Reading | None = None, *, final: bool = True) -> dict[str, Any]:
-    """The call as a whole, without its utterances; what a language model wrote stands in place of what was extracted."""
+    """The call as a whole, without its utterances; what a language model wrote goes before what was extracted."""
     body: dict[str, Any] = {
         "type": "call_insights",
         "schema": SCHEMA,

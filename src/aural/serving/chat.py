@@ -96,7 +96,7 @@ class Chat:
         return outcome
 
     async def _tried(self, question: Question, read: Callable[[str], Read], limit: float) -> Read | Failure:
-        failure = Failure("INTERNAL_ERROR", "not asked")
+        failure = Failure("TIMEOUT", "no time was left to ask")
         pause_s, warmth = 0.0, 0.0
         now = asyncio.get_running_loop().time
         for _ in range(ATTEMPTS):
@@ -112,9 +112,7 @@ class Chat:
                 pause_s, warmth = missed.pause_s, missed.warmth
         return failure
 
-    async def _answered(
-        self, question: Question, read: Callable[[str], Read], warmth: float, timeout_s: float
-    ) -> Read:
+    async def _answered(self, question: Question, read: Callable[[str], Read], warmth: float, timeout_s: float) -> Read:
         """One attempt; raises _Missed."""
         body = await asyncio.to_thread(self._body, question, warmth)
         try:

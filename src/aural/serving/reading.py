@@ -1,5 +1,5 @@
-"""A call read by a language model, window after window: a summary that goes on from the last one, and what each utterance
-is judged to be."""
+"""Calls read by a language model, window after window: a summary that goes on from the last one, and judgements of each
+utterance."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ class Reader:
         return replace(reading, failure=_lacking(form, asked))
 
     async def read_out(self, reading: Reading, turns: Sequence[Turn], asked: Asked) -> Reading:
-        """A call that has ended. Where it fits into one question it is summarised as a whole once more, as no summary of
-        pieces is as good."""
+        """A call that has ended. Where it fits into one question it is summarised as a whole once more: that is better
+        than a summary of pieces."""
         window, form = Window(tuple(turns[len(reading.turns) :]), known=reading.turns), self._form(turns, asked)
         is_whole = form.summary and fits(window) and 0 < len(window.new) <= MOST_JUDGED
         if not is_whole or not reading.turns:
