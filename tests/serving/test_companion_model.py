@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +14,13 @@ from aural.insight.request import Asked, Wish
 from aural.insight.settings import Llm
 from aural.live.events import Ended, Event, Ledger
 from aural.metrics import Metrics
-from aural.serving import chat
+from aural.serving import chat, companion
 from aural.serving.companion import SUMMARY_EVERY_TURNS, Calls, Companion, LiveWish, Told
 from aural.serving.reading import Reader
 from aural.serving.understanding import Understanding
 from tests.serving.test_companion import Skills, kinds, played, said
 from tests.serving.test_reading import judging, lines
-from tests.standin.chat import GOOD, Answer, answers, fails, stand_in, text_of
+from tests.standin.chat import GOOD, Answer, Question, Said, answers, fails, stand_in, text_of
 
 ENOUGH = SUMMARY_EVERY_TURNS
 
@@ -33,6 +34,16 @@ def talk(first: int, last: int, more: str = "") -> list[Event]:
     return [event for n in range(first, last) for event in said(n, f" line {n} says that it is broken {more}")]
 
 
+def joined(url: str, asked: Asked | None = None, **settings: Any) -> Companion:
+    """A session that asks for insights, with a language model at that address."""
+    metrics = Metrics()
+    reader = Reader(Llm(url, "big", **settings), metrics)
+    calls = Calls(Understanding(Skills(), metrics, reader=reader))  # type: ignore[arg-type]
+    session = Companion(calls, "s1")
+    session.ask(LiveWish(wish=Wish(asked or Asked())))
+    return session
+
+
 def called(
     parts: Sequence[Sequence[Event]], *ways: Answer, asked: Asked | None = None, **settings: Any
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -42,15 +53,10 @@ def called(
     script = [step for gate, part in zip(gates, parts, strict=True) for step in (gate, *part)]
 
     async def work(url: str) -> list[dict[str, Any]]:
-        metrics = Metrics()
-        reader = Reader(Llm(url, "big", **settings), metrics)
-        calls = Calls(Understanding(Skills(), metrics, reader=reader))  # type: ignore[arg-type]
-        companion = Companion(calls, "s1")
-        companion.ask(LiveWish(wish=Wish(asked or Asked())))
         waiting = iter(gates)
         next(waiting).set()
         told = []
-        async for item in companion.events(played([*script, Ended(Ledger())])):
+        async for item in joined(url, asked, **settings).events(played([*script, Ended(Ledger())])):
             told += [item.body] if isinstance(item, Told) else []
             if kinds([item]) == ["call_insights"] and (gate := next(waiting, None)):
                 gate.set()
@@ -123,3 +129,38 @@ def test_a_session_that_wants_no_model_asks_none() -> None:
     assert questions == []
     assert {body["status"] for body in of_type(told, "call_insights")} == {"COMPLETED"}
     assert json.dumps(told).count("language_model") == 0
+
+
+def test_a_call_is_asked_about_once_at_a_time_and_the_next_question_takes_along_what_was_said() -> None:
+    over, later = threading.Event(), asyncio.Event()
+
+    def slow(question: Question) -> Said:
+        over.wait(60)
+        return answers(GOOD)(question)
+
+    async def work(url: str) -> list[Any]:
+        items: list[Any] = []
+        script = [*talk(0, ENOUGH), later, *talk(ENOUGH, 2 * ENOUGH), Ended(Ledger())]
+        async for item in joined(url).events(played(script)):
+            items.append(item)
+            if kinds(items).count("utterance_insights") == ENOUGH:
+                later.set()
+            if kinds([item]) == ["call_insights"]:
+                over.set()
+        return items
+
+    try:
+        with stand_in(slow) as (url, questions):
+            items = asyncio.run(work(url))
+    finally:
+        over.set()
+    assert kinds(items).count("call_insights") == 3
+    assert len(questions) == 2
+    assert f"line {2 * ENOUGH - 1} " in text_of(questions[1])
+
+
+def test_a_call_that_is_full_is_not_summed_up_with_every_utterance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(companion, "MOST_TURNS", ENOUGH)
+    told, _ = called([talk(0, ENOUGH), talk(ENOUGH, ENOUGH + 2)], answers(GOOD))
+    assert len(of_type(told, "utterance_insights")) == ENOUGH + 2
+    assert [body["is_final"] for body in of_type(told, "call_insights")] == [False, True]
