@@ -277,6 +277,19 @@ def test_the_mood_of_a_long_call_is_drawn_whole_and_said_in_a_sentence(fake: Ser
     assert label == "Mood over 1000 sentences: 700 pleasant, 300 unpleasant."
 
 
+def test_an_utterance_that_is_told_again_counts_once(fake: Server) -> None:
+    code = """const sure = (label, sentiment, more) => ({
+      emotion: {label, confidence: 0.9}, sentiment: {label: sentiment, score: 0}, keywords: [{text: 'refund'}],
+      ...more});
+    notice('u1', 'refund', sure('joy', 'POSITIVE'));
+    notice('u2', 'refund', sure('joy', 'POSITIVE'));
+    notice('u1', 'refund', sure('anger', 'NEGATIVE', {engine: {language_model: {}}}));
+    return [panel.innerText, panel.querySelector('svg').getAttribute('aria-label')];"""
+    shown, label = value(fake, MAKE_PANEL + code)
+    assert "refund ×2" in shown
+    assert label == "Mood over 2 sentences: 1 pleasant, 1 unpleasant."
+
+
 def test_notes_of_the_session_before_stay(fake: Server) -> None:
     code = """const call = (text) => insights.onEvent({type: 'aural.call_insights', issues: [{text}]}, panel, 0);
     call('the router is dead');

@@ -82,8 +82,11 @@ function noteUtterance(event, offsetMs) {
   }
   if (event.sentiment && event.emotion) {
     const { label: sentiment, score: valence } = event.sentiment;
-    heard.moods.push({ ms: offsetMs + event.begin_offset_ms, valence, sentiment, emotion: event.emotion });
+    const mood = { id: event.item_id, ms: offsetMs + event.begin_offset_ms, valence, sentiment, emotion: event.emotion };
+    const at = heard.moods.findLastIndex(({ id }) => id === event.item_id);
+    heard.moods[at < 0 ? heard.moods.length : at] = mood;
   }
+  if (event.engine?.language_model) return; // an utterance told again: its words are counted and marked
   const said = [...(event.keywords ?? []), ...(event.terms ?? [])].map(({ text }) => text.toLowerCase());
   for (const text of new Set(said)) heard.keywords.set(text, (heard.keywords.get(text) ?? 0) + 1);
   mark(event);
