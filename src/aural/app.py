@@ -88,6 +88,7 @@ def start(settings: Settings, service: Service) -> asyncio.Task[None]:
 async def stop(service: Service, starting: asyncio.Task[None]) -> None:
     """End everything that `start` began."""
     starting.cancel()
+    await service.calls.stop()
     await service.understanding.stop()
     await service.fleet.stop()
 

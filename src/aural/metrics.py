@@ -72,7 +72,7 @@ class Metrics:
         )
         self.insights = Counter("aural_insight_utterances", "Utterances that were looked at", registry=registry)
         self.insights_skipped = Counter(
-            "aural_insight_skipped", "Orders for which there was no room", registry=registry
+            "aural_insight_skipped", "Orders for which there was no room, or no time", registry=registry
         )
         self.insight_s = Histogram(
             "aural_insight_seconds", "Time from an utterance to its insights", buckets=_LATENCY_S, registry=registry

@@ -23,6 +23,7 @@ from aural.api.errors import response_to
 from aural.api.protocol import LINGER_S
 from aural.errors import AuralError, Forbidden, Overloaded, Unauthorized
 from aural.metrics import Metrics
+from aural.serving.understanding import REQUEST
 
 log = logging.getLogger("aural.access")
 
@@ -91,6 +92,7 @@ class Observe:
             return await self._app(scope, receive, send)
         given = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = given if _GOOD_ID.fullmatch(given) else uuid4().hex
+        REQUEST.set(request_id)  # each request is answered in a task, and so in a context, of its own
         status = CLIENT_CLOSED
         began = time.perf_counter()
 

@@ -73,8 +73,8 @@ class Conversation:
         self._term = term
         asked = socket.query_params
         self._resume = asked.get("resume")
-        if self._resume:
-            writer.previous = Checkpoint.of(self._resume).last
+        begin = Checkpoint.of(self._resume) if self._resume else None
+        writer.previous = begin.last if begin else writer.previous
         self._named = asked.get("model")
         usual = live.fleet.model(self._named).name
         expires_at = int(time.time() + term.longest_s)
@@ -86,7 +86,7 @@ class Conversation:
         self._waits_since = inf
         """When the client had its turn to speak; infinite while it is being answered."""
         self._defaults = calls.understanding.settings
-        self._companion = Companion(calls, self._session.id)
+        self._companion = Companion(calls, self._session.id, begin.at if begin else 0)
         self._companion.ask(self._session.wish(self._defaults))
 
     async def run(self) -> None:
@@ -189,11 +189,11 @@ class Conversation:
 
     async def _obey(self, stream: Stream, message: Frame) -> None:
         if isinstance(message, bytes):
-            await stream.append(message)
+            await self._hear(stream, message)
             return
         match message.get("type"):
             case "input_audio_buffer.append":
-                await stream.append(_audio(message.get("audio")))
+                await self._hear(stream, _audio(message.get("audio")))
             case "input_audio_buffer.commit":
                 stream.commit(_reference(message))
             case "input_audio_buffer.clear":
@@ -208,6 +208,10 @@ class Conversation:
                 raise BadRequest(f"expected an event of a transcription session, got {kind[:100]!r}", param="type")
             case other:
                 raise BadRequest(f"expected an event with a type, got {str(other)[:100]!r}", param="type")
+
+    async def _hear(self, stream: Stream, audio: bytes) -> None:
+        self._companion.hears()
+        await stream.append(audio)
 
     def _asked(self, message: Frame) -> WireSession:
         """The session as it would be after a message; raises BadRequest for an update that cannot be honoured."""

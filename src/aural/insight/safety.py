@@ -25,6 +25,7 @@ LABELS = (
     "SELF_HARM",
 )
 """Those of Amazon Transcribe's toxicity detection, and SELF_HARM. SEXUAL comes from a language model alone."""
+EMBEDDED_LABELS = tuple(label for label in LABELS if label != "SEXUAL")
 SEVERITY = {
     "PROFANITY": 0.3,
     "INSULT": 0.5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -12,13 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aural.errors import BadRequest, SettingsError
-from aural.insight.alerts import Rule, parse_rules
 from aural.insight.request import KEYS, Asked, Wish, from_table, parse_asked, parse_redact
+from aural.insight.rules import Needs, Rule, Search, parse_rules
+from aural.insight.table import Table
 
 WEBHOOK_KEYS = frozenset({"url", "secret", "secret_env", "timeout_s", "attempts"})
 LLM_KEYS = frozenset(
     {"url", "model", "key", "key_env", "timeout_s", "max_tokens", "audio", "utterances", "input_price", "output_price"}
 )
+MOST_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class InsightSettings:
     redact: tuple[str, ...] = ()
     """Categories that never leave, whatever a request says."""
     rules: tuple[Rule, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    """Of the rules."""
     webhook: Webhook | None = None
     llm: Llm | None = None
 
@@ -66,6 +69,10 @@ class InsightSettings:
         """What a request asks for, over the defaults, and never less redaction than the server's. Raises BadRequest."""
         categories = dict.fromkeys((*self.redact, *parse_redact(redact)))
         return Wish(parse_asked(insights, self.asked), tuple(categories))
+
+    def search(self, asked: Asked) -> Search:
+        """What is looked for in a request that asks for this: the server's rules act on it, too."""
+        return self.needs.search(asked)
 
 
 def read(path: Path) -> InsightSettings:
@@ -87,90 +94,71 @@ def parse(table: Mapping[str, Any]) -> InsightSettings:
     if unknown:
         raise SettingsError(f"expected keys of {', '.join(sorted(known))}; got {unknown[0]}")
     asked = from_table({key: value for key, value in table.items() if key in KEYS - {"llm"}}, Asked())
+    alerts = table.get("alert", {})
+    llm = _llm(Table.of("llm", table["llm"], LLM_KEYS)) if "llm" in table else None
+    judges = llm is not None and llm.utterances
+    rules = parse_rules(Table.of("alert", alerts, alerts).values, asked, has_llm=judges)
     return InsightSettings(
         asked,
         parse_redact(table.get("redact")),
-        parse_rules(_table(table, "alert")),
-        _webhook(_table(table, "webhook")) if "webhook" in table else None,
-        _llm(_table(table, "llm")) if "llm" in table else None,
+        rules,
+        Needs.of(rules, asked.phrases),
+        _webhook(Table.of("webhook", table["webhook"], WEBHOOK_KEYS)) if "webhook" in table else None,
+        llm,
     )
 
 
-def _webhook(table: Mapping[str, Any]) -> Webhook:
-    _check("webhook", table, WEBHOOK_KEYS)
+def _webhook(table: Table) -> Webhook:
     return Webhook(
-        _url("webhook", table),
+        _url(table),
         _secret(table, "secret"),
-        _number("webhook.timeout_s", table.get("timeout_s", 5.0)),
-        int(_number("webhook.attempts", table.get("attempts", 4))),
+        table.number("timeout_s", 5.0),
+        table.whole("attempts", 4, most=MOST_ATTEMPTS),
     )
 
 
-def _llm(table: Mapping[str, Any]) -> Llm:
-    _check("llm", table, LLM_KEYS)
+def _llm(table: Table) -> Llm:
     return Llm(
-        _url("llm", table),
-        str(table.get("model", "")),
+        _url(table),
+        table.text("model"),
         _key(table),
-        _number("llm.timeout_s", table.get("timeout_s", 10.0)),
-        math.ceil(_number("llm.max_tokens", table.get("max_tokens", 600))),
-        _switch("llm.audio", table.get("audio", False)),
-        _switch("llm.utterances", table.get("utterances", False)),
-        _price("llm.input_price", table.get("input_price", 0.0)),
-        _price("llm.output_price", table.get("output_price", 0.0)),
+        table.number("timeout_s", 10.0),
+        table.whole("max_tokens", 600),
+        table.switch("audio", default=False),
+        table.switch("utterances", default=False),
+        table.number("input_price", 0.0, 0.0),
+        table.number("output_price", 0.0, 0.0),
     )
 
 
-def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = table.get(name, {})
-    if not isinstance(value, dict):
-        raise SettingsError(f"expected {name} as a table, got {type(value).__name__}")
-    return value
-
-
-def _check(name: str, table: Mapping[str, Any], known: frozenset[str]) -> None:
-    unknown = sorted(table.keys() - known)
-    if unknown:
-        raise SettingsError(f"{name}: expected keys of {', '.join(sorted(known))}; got {unknown[0]}")
-
-
-def _url(name: str, table: Mapping[str, Any]) -> str:
-    url = table.get("url", "")
-    if not isinstance(url, str) or urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise SettingsError(f"{name}.url: expected an http or https address, got {url!r}")
+def _url(table: Table) -> str:
+    url = table.text("url")
+    try:
+        address = urlsplit(url)
+        is_one = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:  # brackets without an address, a port that is none
+        is_one = False
+    if not is_one:
+        raise table.wrong("an http or https address", url, "url")
     return url
 
 
-def _key(table: Mapping[str, Any]) -> str:
-    """It goes into a header as it is, so it must be able to; raises SettingsError, which never says it."""
-    name = table.get("key_env")
-    key = _secret(table, "key").strip()
-    if name and not key:
-        raise SettingsError(f"llm.key_env: expected a key in the environment variable {name}, got none")
+def _key(table: Table) -> str:
+    """It goes into a header as it is, so it must be able to."""
+    key = _secret(table, "key")
     if not (key.isascii() and key.isprintable()):
-        raise SettingsError("llm.key: expected printable ASCII characters, got others")
+        raise table.wrong("printable ASCII characters", "others", "key")
     return key
 
 
-def _secret(table: Mapping[str, Any], key: str) -> str:
-    """Given, or in the environment under a name that is given."""
-    name = table.get(f"{key}_env")
-    return os.environ.get(str(name), "") if name else str(table.get(key, ""))
-
-
-def _number(place: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise SettingsError(f"{place}: expected a number above 0, got {value!r}")
-    return float(value)
-
-
-def _switch(place: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise SettingsError(f"{place}: expected true or false, got {value!r}")
-    return value
-
-
-def _price(place: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise SettingsError(f"{place}: expected a number of 0 or more, got {value!r}")
-    return float(value)
+def _secret(table: Table, key: str) -> str:
+    """Given, or in the environment under a name that is given: then it must be there."""
+    name = table.text(f"{key}_env")
+    if name and key in table.values:
+        raise table.wrong(f"one of {key} and {key}_env", "both")
+    if not name:
+        return table.text(key)
+    secret = os.environ.get(name, "").strip()
+    if not secret:
+        raise table.wrong("the name of an environment variable that is set", name, f"{key}_env")
+    return secret

@@ -6,7 +6,7 @@ The shapes on the wire are written by `schema.py` and described in docs/insights
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from aural.types import Word
@@ -76,6 +76,9 @@ class Span:
     """Samples."""
     stop: int
     """Samples."""
+
+    def shifted(self, by: int) -> Span:
+        return replace(self, start=self.start + by, stop=self.stop + by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +190,19 @@ class Turn:
 
     utterance: Utterance
     findings: Findings
+
+    def shifted(self, by: int) -> Turn:
+        """The same in a clock whose zero lies `by` samples earlier."""
+        said, found = self.utterance, self.findings
+        words = tuple(word.shifted(by) for word in said.words)
+        return Turn(
+            replace(said, start=said.start + by, end=said.end + by, words=words),
+            replace(
+                found,
+                keywords=tuple(replace(one, span=one.span.shifted(by)) for one in found.keywords),
+                terms=tuple(replace(one, spans=tuple(span.shifted(by) for span in one.spans)) for one in found.terms),
+                safety=tuple(replace(one, span=one.span and one.span.shifted(by)) for one in found.safety),
+                entities=tuple(replace(one, span=one.span.shifted(by)) for one in found.entities),
+                notes=tuple(replace(one, start=one.start + by, end=one.end + by) for one in found.notes),
+            ),
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from aural.insight.alerts import Alert, Watch, alert_json
+from aural.insight.alerts import Alert, Source, alert_json, of_call
 from aural.insight.call import of_turns
 from aural.insight.llm_answer import Reading
 from aural.insight.request import Asked
@@ -19,6 +21,9 @@ from aural.serving.insights import Insights
 from aural.serving.reading import Reader
 from aural.serving.webhook import Hooks
 from aural.types import Pcm, Transcript
+
+REQUEST: ContextVar[str | None] = ContextVar("REQUEST", default=None)
+"""The id of the HTTP request that is being answered, so that an alert can name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +48,15 @@ class Understanding:
         self, utterances: Sequence[Utterance], asked: Asked, length: int = 0, sound: Pcm | None = None
     ) -> dict[str, Any]:
         """Of utterances in order of time; raises Overloaded and EngineFailed."""
-        findings = await self.insights.many(utterances, asked)
-        turns = [Turn(said, found) for said, found in zip(utterances, findings, strict=True)]
-        reading = await self._read(turns, asked, sound)
-        turns[: len(reading.turns)] = reading.turns
-        alerts = self._alerts(turns, length)
-        for alert in alerts:
-            self.act(alert)
-        return insights_json(of_turns(turns, asked, length), asked, [alert_json(alert) for alert in alerts], reading)
+        search = self.settings.search(asked)
+        findings = await self.insights.many(utterances, search.wide)
+        found = [Turn(said, one) for said, one in zip(utterances, findings, strict=True)]
+        reading = await self._read(found, asked, sound)
+        found[: len(reading.turns)] = reading.turns
+        source = Source(request=REQUEST.get())
+        alerts = [self.act(alert, source) for alert in of_call(self.settings.rules, found, length)]
+        turns = [Turn(turn.utterance, search.told(turn.findings)) for turn in found]
+        return insights_json(of_turns(turns, asked, length), asked, alerts, reading)
 
     async def read_on(self, reading: Reading, turns: Sequence[Turn], asked: Asked, *, final: bool) -> Reading:
         """What a language model makes of a call that goes on, or has ended; never raises. `turns` begin with those of
@@ -64,18 +70,15 @@ class Understanding:
             return Reading()
         return await self.reader.read(turns, asked, sound)
 
-    def act(self, alert: Alert, call: str | None = None) -> None:
-        """Count an alert, and tell the webhook."""
+    def act(self, alert: Alert, source: Source) -> dict[str, Any]:
+        """Count an alert and tell the webhook; returns it as JSON."""
+        body = alert_json(alert, source, datetime.now(UTC))
         self.metrics.alerts.labels(alert.rule.name).inc()
         if self.hooks is not None and alert.rule.webhook:
-            self.hooks.deliver(alert_json(alert) | {"call": call})
+            self.hooks.deliver(body)
+        return body
 
     async def stop(self) -> None:
         await self.insights.stop()
         if self.hooks is not None:
             await self.hooks.stop()
-
-    def _alerts(self, turns: Sequence[Turn], length: int) -> list[Alert]:
-        watch = Watch(self.settings.rules)
-        alerts = [alert for turn in turns for alert in watch.turn(turn)]
-        return alerts + (watch.clock(length) if length else [])
