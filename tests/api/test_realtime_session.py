@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aural.api.realtime_events import Writer
 from aural.api.realtime_session import ENCODINGS, EXTRAS, WireSession
 from aural.errors import BadRequest
+from aural.insight.settings import InsightSettings
 from aural.live.events import SpeechStarted
 from aural.live.settings import Manual, SemanticVad, ServerVad
 
@@ -83,3 +84,21 @@ def test_null_resets_what_is_heard_to_the_usual():
     assert asking.live().model == "auto"
     assert asking.updated({"audio": {"input": {"transcription": None}}}, "ga") == SESSION
     assert asking.updated({"input_audio_transcription": None}, "beta") == SESSION
+
+
+def test_what_is_ours_is_merged_and_null_takes_it_away():
+    private = SESSION.updated({"aural": {"redact": True, "channel": 1}}, "ga")
+    both = private.updated({"aural": {"role": "customer"}}, "ga")
+    assert both.aural == {"redact": True, "channel": 1, "role": "CUSTOMER"}
+    assert both.wish(InsightSettings()).wish.redact
+    assert both.updated({"aural": {"redact": None}}, "ga").aural == {"channel": 1, "role": "CUSTOMER"}
+    assert both.updated({"aural": {}}, "ga").aural == both.aural
+    assert both.updated({"aural": None}, "ga").aural == {}
+    with pytest.raises(BadRequest, match=r"session\.aural"):
+        both.updated({"aural": []}, "ga")
+
+
+def test_roles_of_channels_say_nothing_of_a_session_without_one():
+    session = SESSION.updated({"aural": {"insights": {"roles": ["AGENT", "CUSTOMER"]}}}, "ga")
+    assert session.wish(InsightSettings()).speaker is None
+    assert session.updated({"aural": {"channel": 1}}, "ga").wish(InsightSettings()).speaker == "CUSTOMER"

@@ -84,7 +84,7 @@ class WireSession:
         """What to look for and what to keep back; raises BadRequest."""
         insights = self.aural.get("insights", INSIGHTS in self.include)
         wish = settings.wish(insights, self.aural.get("redact"))
-        return LiveWish(wish, self.aural.get("call"), self.aural.get("channel", 0), self.aural.get("role"))
+        return LiveWish(wish, self.aural.get("call"), self.aural.get("channel"), self.aural.get("role"))
 
     def wire(self, dialect: Dialect) -> dict[str, Any]:
         """The whole session as JSON."""
@@ -163,8 +163,12 @@ def _include(session: WireSession, value: Any, where: str) -> WireSession:
 
 
 def _aural(session: WireSession, value: Any, where: str) -> WireSession:
-    asked = dict(_object(value or {}, where))
-    _only(asked, ("insights", "redact", "call", "channel", "role"), where)
+    """Laid over what was said before; null takes a key away, or all of them."""
+    if value is None:
+        return replace(session, aural={})
+    patch = _object(value, where)
+    _only(patch, ("insights", "redact", "call", "channel", "role"), where)
+    asked = {name: given for name, given in patch.items() if given is not None}
     if "call" in asked and not 0 < len(_text(asked["call"], f"{where}.call")) <= LONGEST_CALL:
         raise BadRequest(f"expected {where}.call of at most {LONGEST_CALL} characters", param=f"{where}.call")
     if "channel" in asked:
@@ -174,7 +178,8 @@ def _aural(session: WireSession, value: Any, where: str) -> WireSession:
         if role not in set(Role):
             raise BadRequest(f"expected {where}.role of {', '.join(Role)}, got {_shown(role)}", param=f"{where}.role")
         asked["role"] = Role(role)
-    return replace(session, aural=asked)
+    kept = {name: given for name, given in session.aural.items() if name not in patch}
+    return replace(session, aural=kept | asked)
 
 
 def _format(session: WireSession, value: Any, where: str) -> WireSession:
