@@ -88,6 +88,12 @@ keywords = { animals = ["lobster"] }
 role = "CUSTOMER"
 any = [{ category = "animals" }]
 
+[alert.dead-air]
+any = [{ silence_s = 8 }]
+
+[alert.threat]
+any = [{ safety = "VIOLENCE_OR_THREAT" }]
+
 [webhook]
 url = "URL"
 secret = "s3cret"
@@ -113,21 +119,53 @@ def test_two_channels_of_a_call_give_its_alerts(
 
     def side(role: str, clip: str) -> Any:
         voice = np.pad(decode(clips[clip].bytes, limit_s=60).samples, (0, SAMPLE_RATE))
-        asked = {"insights": ["keywords", "talk"], "call": "call-7", "role": role, "channel": int(role == "CUSTOMER")}
+        looked_for = {"skills": ["talk"], "keywords": ["boat"]}  # the rules look for their own words beside that
+        asked = {"insights": looked_for, "call": "call-7", "role": role, "channel": int(role == "CUSTOMER")}
         return streamed(server, voice, {"aural": asked}, "whisper-base")
 
     async def call() -> list[list[dict[str, Any]]]:
         return await asyncio.gather(*(side(role, clip) for role, clip in sides.items()))
 
     agent, customer = asyncio.run(call())
-    [alert] = of_type(customer, "aural.alert")
-    assert alert["name"] == "lobster-said"
+    assert "lobster-said" in [alert["name"] for alert in of_type(customer, "aural.alert")]
     assert {one["participant_role"] for one in of_type(agent, "aural.utterance_insights")} == {"AGENT"}
-    wait_until(lambda: bool(got), PATIENCE_S)
-    headers, body = got[0]
-    assert json.loads(body)["call"] == "call-7"
+    wait_until(lambda: any(b"lobster-said" in body for _, body in got), PATIENCE_S)
+    [(headers, told)] = [(headers, json.loads(body)) for headers, body in got if b"lobster-said" in body]
+    assert told["call"] == "call-7"
+    assert told["session"] == of_type(customer, "session.created")[0]["session"]["id"]
+    assert told["points_of_interest"][0]["text"].lower() == "lobster"
+    ends = [event["is_final"] for side in (agent, customer) for event in of_type(side, "aural.call_insights")]
+    assert sorted(ends) == [False, True]
     assert headers["X-Aural-Signature"].startswith("t=")
-    assert server.metric("aural_alerts_total") == 1
+    assert server.metric(r'aural_alerts_total\{rule="lobster-said"\}') == 1
+
+
+def test_dead_air_is_told_of_a_live_call(
+    ruled: tuple[Server, list[tuple[dict[str, str], bytes]]], clips: dict[str, Recording]
+) -> None:
+    voice = decode(clips["LJ001-0002"].bytes, limit_s=60).samples
+    quiet = np.zeros(10 * SAMPLE_RATE, np.float32)
+    session = {"aural": {"insights": "talk"}}
+    events = asyncio.run(streamed(ruled[0], np.concatenate([voice, quiet, voice]), session, "whisper-base"))
+    [alert] = of_type(events, "aural.alert")
+    assert alert["name"] == "dead-air"
+    [point] = alert["points_of_interest"]
+    begins, ends = (point[f"{edge}_offset_ms"] * SAMPLE_RATE / 1000 for edge in ("begin", "end"))
+    assert begins <= len(voice) + SAMPLE_RATE
+    assert len(voice) + 8 * SAMPLE_RATE <= ends <= len(voice) + 11 * SAMPLE_RATE
+
+
+def test_an_alert_of_a_text_names_its_request_and_hides_what_is_private(
+    ruled: tuple[Server, list[tuple[dict[str, str], bytes]]],
+) -> None:
+    server, got = ruled
+    body = json.dumps({"text": "i will kill you on the 4th of may 2011", "insights": "terms"}).encode()
+    status, answer = server.post("/v1/insights", body, Content_Type="application/json", X_Request_Id="case-9")
+    assert status == 200
+    [alert] = answer["alerts"]
+    assert (alert["name"], alert["request_id"], alert["call"]) == ("threat", "case-9", None)
+    assert alert["points_of_interest"][0]["text"] == "i will kill you on [DATE]"
+    wait_until(lambda: any(json.loads(told) == alert for _, told in got), PATIENCE_S)
 
 
 def test_what_the_server_redacts_leaves_by_no_door(
