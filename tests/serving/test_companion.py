@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import tomllib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from aural.errors import Overloaded
+from aural.insight.call import of_turns
 from aural.insight.entities import PRIVATE
 from aural.insight.keywords import Phrase
 from aural.insight.request import Asked, Wish
@@ -308,6 +310,21 @@ async def test_a_very_long_call_is_not_summed_up_with_every_utterance(monkeypatc
             await asyncio.sleep(0.001)
     assert len(bodies(items, "utterance_insights")) == 2 * SUMMARY_EVERY_TURNS
     assert [body["is_final"] for body in bodies(items, "call_insights")] == [False, True]
+
+
+@in_loop
+async def test_what_a_call_comes_to_is_worked_out_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def noting(*given: Any) -> Any:
+        threads.append(threading.get_ident())
+        return of_turns(*given)
+
+    monkeypatch.setattr(companions, "of_turns", noting)
+    desk = Desk()
+    await desk.heard(desk.companion(), said(0, " words"))
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()
 
 
 @pytest.mark.parametrize("insights", [None, Asked(phrases=(Phrase("leave"),))])
