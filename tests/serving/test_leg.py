@@ -7,7 +7,7 @@ import tomllib
 from aural.insight.alerts import Watch
 from aural.insight.settings import parse
 from aural.insight.types import Role
-from aural.live.events import Cleared, Closed, Committed, Draft, Event, Final, SpeechStarted, TimedOut
+from aural.live.events import Cleared, Closed, Event, Final, SpeechStarted, TimedOut
 from aural.serving.leg import Leg, Timeline
 from aural.types import SAMPLE_RATE, Transcript
 
@@ -95,8 +95,7 @@ def test_silence_is_told_from_speech_by_what_comes() -> None:
     leg = Line().leg("one", 0.0)
     assert silences(leg, (7.9, None), (8.0, None), (9.0, None)) == [8.0]
     assert silences(leg, (10.0, SpeechStarted("u1", at(9.8))), (25.0, None)) == []
-    assert silences(leg, (25.5, Closed("u1", at(9.8), at(25))), (26.0, Draft("u1", "words"))) == []
-    assert silences(leg, (26.1, Committed("u1", "words")), (26.2, final("u1", 9.8, 25)), (32.9, None)) == []
+    assert silences(leg, (25.5, Closed("u1", at(9.8), at(25))), (26.2, final("u1", 9.8, 25)), (32.9, None)) == []
     assert silences(leg, (33.0, None)) == [33.0]
 
 
@@ -106,12 +105,13 @@ def test_the_silence_of_an_idle_timeout_is_one() -> None:
     assert silences(leg, *timeout, (8.0, None)) == [8.0]
 
 
-def test_where_the_client_commits_words_tell_of_speech() -> None:
+def test_where_the_client_commits_an_utterance_is_speech_until_then() -> None:
     leg = Line().leg("one", 0.0)
-    assert silences(leg, (2.0, Draft("u1", "some")), (30.0, Committed("u1", "words"))) == []
-    assert silences(leg, (31.0, Closed("u1", 0, at(31))), (31.4, final("u1", 0, 31)), (38.0, None)) == []
-    assert silences(leg, (39.0, None)) == [39.0]
-    assert silences(leg, (40.0, Closed("u2", at(31), at(40))), (40.4, final("u2", 31, 40)), (47.0, None)) == []
+    again = (12.0, SpeechStarted("u1", at(11.9)))
+    assert silences(leg, (2.0, SpeechStarted("u1", at(1.9))), again, (30.0, None)) == []
+    assert silences(leg, (31.0, Closed("u1", 0, at(31))), (38.0, None), (39.0, None)) == [39.0]
+    assert silences(leg, (45.0, Closed("u2", at(31), at(45))), (46.0, None)) == []  # of silence, so it goes on
+    assert leg.place(at(40)) == at(40)
 
 
 def test_whoever_hangs_up_or_clears_does_not_speak_any_more() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aural.insight.alerts import Alert, Watch
 from aural.insight.types import Role
-from aural.live.events import Cleared, Closed, Committed, Draft, Event, Failed, Final, SpeechStarted
+from aural.live.events import Cleared, Closed, Event, SpeechStarted
 from aural.types import SAMPLE_RATE, samples
 
 LATE = 3 * SAMPLE_RATE
@@ -38,8 +38,6 @@ class Leg:
         self._role: Role | None = None
         self._timeline = Timeline()
         self._watch = Watch(())
-        self._closed: set[str] = set()
-        """Utterances that have all their audio and not all their text: words of them tell nothing of now."""
 
     @property
     def shift(self) -> int:
@@ -83,19 +81,8 @@ class Leg:
             case SpeechStarted(_, at):
                 self._catch_up(at, now)
                 return self._watch.speaks(self._name, self._role, self.place(at))
-            case Committed(utterance, text) | Draft(utterance, text) if text.strip() and utterance not in self._closed:
-                return self._watch.speaks(self._name, self._role, self._timeline.at(now))
-            case Closed(utterance, _, end):
-                self._closed.add(utterance)
+            case Closed(_, _, end) | Cleared(_, _, end):
                 self._watch.hushes(self._name, self.place(end))
-            case Cleared(_, _, end):
-                self._watch.hushes(self._name, self.place(end))
-            case Final(utterance):
-                self._closed.discard(utterance)
-                if event.text.strip():  # where the client commits, nothing else may have told of it
-                    self._watch.was_heard(self._role, self.place(event.end))
-            case Failed(str(utterance)):
-                self._closed.discard(utterance)
         return []
 
     def _arrive(self, now: float) -> None:
