@@ -28,9 +28,10 @@ from aural.insight.call import of_turns
 from aural.insight.embed import E5, EMBEDDERS, Bge, Vectors
 from aural.insight.emotion import emotion
 from aural.insight.heads import fit, heads
-from aural.insight.intent import OTHER, Intents
+from aural.insight.intent import OTHER, Intents, learning
 from aural.insight.request import Asked
 from aural.insight.types import Role, Turn, Utterance
+from aural.insight.work import whole
 
 DRAWS = 3
 GARBLED = 0.1
@@ -125,7 +126,7 @@ class _Kept:
 
 def intents(bench: Bench, name: str, said: Sequence[tuple[str, str]], language: str = "en") -> Intents:
     means = heads(name).means
-    return Intents(said, _Kept(bench, name), means.get(language, means["en"]), language)
+    return whole(learning(said, _Kept(bench, name), means.get(language, means["en"]), language))
 
 
 def draw(rows: Sequence[Row], count: int, seed: int) -> list[tuple[str, str]]:

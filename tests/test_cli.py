@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,14 +10,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from aural import app
+from aural import app, offline
 from aural.cli import main
+from aural.elsewhere import Wish
+from aural.engines.fake import speak
+from aural.serving import insights
 from aural.settings import ModelSettings, Settings
-from tests.api.wire import speech
+from tests.api.wire import speech, wav
 from tests.conftest import Recording, Server, serving, words
+from tests.insight.conform import conforms
 
 Clips = dict[str, Recording]
 LOBSTER = "libri-367-130732-0001"
@@ -133,6 +139,123 @@ def test_a_file_that_is_no_audio(tmp_path: Path, fake: Server) -> None:
 def test_a_port_that_is_taken(fake: Server) -> None:
     port = fake.url.rpartition(":")[2]
     assert "in use" in complaint(aural("serve", "--model", "fake", "--port", port))
+
+
+# insights on the command line
+
+
+RULES = """
+redact = ["CARD_NUMBER"]
+keywords = { animals = ["lobster"] }
+
+[alert.lobster-said]
+any = [{ category = "animals" }]
+"""
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    path = tmp_path / "insights.toml"
+    path.write_text(RULES)
+    return path
+
+
+@pytest.fixture
+def confided(tmp_path: Path) -> Path:
+    path = tmp_path / "confided.wav"
+    path.write_bytes(speech("the lobster card is 4111111111111111"))
+    return path
+
+
+@pytest.mark.parametrize("way", ["flag", "environment", "file"])
+def test_insights_without_a_server(confided: Path, rules: Path, tmp_path: Path, way: str) -> None:
+    config = tmp_path / "aural.toml"
+    config.write_text(f'insights = "{rules}"\n')
+    flags = {"flag": ["--insights-file", rules], "file": ["--config", config]}.get(way, [])
+    environment = {"AURAL_INSIGHTS": str(rules)} if way == "environment" else {}
+    asked = ["--model", "fake", "--insights", "keywords", "--format", "json"]
+    answer = json.loads(said(aural("transcribe", confided, *asked, *flags, **environment)))
+    assert answer["text"] == "the lobster card is [CARD_NUMBER]"
+    conforms(answer["insights"])
+    assert answer["insights"]["call"]["keywords"] == [{"phrase": "lobster", "count": 1}]
+    assert [alert["name"] for alert in answer["insights"]["alerts"]] == ["lobster-said"]
+
+
+def test_insights_for_people_and_redaction_alone(confided: Path, rules: Path) -> None:
+    shown = said(aural("transcribe", confided, "--model", "fake", "--insights", "keywords", "--insights-file", rules))
+    assert "keywords: lobster (1)" in shown
+    assert "alert: lobster-said" in shown
+    assert said(aural("transcribe", confided, "--model", "fake", "--redact", "true", "--format", "srt")).endswith(
+        "the lobster card is [CARD_NUMBER]\n\n"
+    )
+
+
+def test_two_channels_without_a_server(tmp_path: Path) -> None:
+    agent, customer = speak("good morning"), speak("my lobster is cold")
+    both = np.zeros((len(agent) + len(customer), 2), np.float32)
+    both[: len(agent), 0], both[len(agent) :, 1] = agent, customer
+    path = tmp_path / "call.wav"
+    path.write_bytes(wav(both))
+    asked = '{"skills": ["talk"], "roles": ["AGENT", "CUSTOMER"]}'
+    flags = ("--model", "fake", "--channels", "separate", "--insights", asked, "--format", "verbose_json")
+    answer = json.loads(said(aural("transcribe", path, *flags)))
+    assert [(one["channel"], one["text"].strip()) for one in answer["segments"]] == [
+        (0, "good morning"),
+        (1, "my lobster is cold"),
+    ]
+    assert [one["participant_role"] for one in answer["insights"]["utterances"]] == ["AGENT", "CUSTOMER"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--model", "fake", "--insights", "all", "--format", "srt"], "got srt"),
+        (["--model", "fake", "--insights", "moods"], "moods"),
+        (["--model", "fake", "--redact", "names"], "CARD_NUMBER"),
+        (["--model", "fake", "--insights-file", "nowhere.toml"], "nowhere.toml"),
+        (["--url", "http://127.0.0.1:9", "--insights-file", "nowhere.toml"], "--insights-file"),
+    ],
+)
+def test_insights_that_cannot_be_had_are_refused_in_one_line(spoken: Path, flags: list[str], part: str) -> None:
+    assert part in complaint(aural("transcribe", spoken, *flags))
+
+
+def test_a_transcript_is_not_lost_over_its_insights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(insights, "MODULE", "tests.serving.puppet")
+    monkeypatch.setenv("PUPPET", str(tmp_path))
+    path = tmp_path / "raise.wav"
+    path.write_bytes(speech("raise"))
+    wish = Wish("json", None, "transcribe", "", words=False, model="fake", insights="terms")
+    asyncio.run(offline.transcribe([path], wish, Settings.of({"models": ("fake",)})))
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] == "raise"
+    assert answer["insights"]["skipped"]["code"] == "engine_failed"
+
+
+@pytest.fixture
+def captioned(monkeypatch: pytest.MonkeyPatch, spoken: Path) -> Any:
+    """`aural live` up to where it would hear: what it asks for, and how it would show it."""
+    seen: list[Any] = []
+
+    async def note(source: str, wish: Any, url: str, key: str, save: Path | None, *, as_json: bool) -> None:
+        seen.append((dict(wish.aural), as_json))
+
+    monkeypatch.setattr("aural.terminal.caption", note)
+
+    def run(*flags: str) -> Any:
+        result = CliRunner().invoke(main, ["live", str(spoken), "--url", "http://127.0.0.1:9", *flags])
+        return seen.pop() if seen else result.output
+
+    return run
+
+
+def test_live_says_who_speaks_and_in_which_call(captioned: Any) -> None:
+    assert captioned() == ({}, False)
+    flags = ("--insights", "keywords", "--call", "c7", "--role", "customer", "--channel", "0", "--format", "json")
+    assert captioned(*flags) == ({"insights": "keywords", "call": "c7", "role": "CUSTOMER", "channel": 0}, True)
+    assert "--insights-file" in captioned("--insights-file", "rules.toml")
 
 
 # models, doctor

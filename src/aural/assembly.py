@@ -78,7 +78,7 @@ def build_understanding(settings: Settings, metrics: Metrics) -> Understanding:
     told = insight_settings.read(Path(settings.insights)) if settings.insights else InsightSettings()
     hooks = Hooks(told.webhook, metrics) if told.webhook else None
     reader = Reader(told.llm, metrics) if told.llm else None
-    return Understanding(Insights(metrics), metrics, told, hooks, reader)
+    return Understanding(Insights(metrics, told.search(told.asked).wide), metrics, told, hooks, reader)
 
 
 def model(asked: ModelSettings, metrics: Metrics) -> Model:

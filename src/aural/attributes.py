@@ -11,7 +11,19 @@ from urllib.parse import quote, unquote
 from aural.errors import BadRequest
 
 OPTIONS = frozenset(
-    {"model", "language", "task", "prompt", "hotwords", "temperature", "timestamps", "beam_size", "insights", "redact"}
+    {
+        "model",
+        "language",
+        "task",
+        "prompt",
+        "hotwords",
+        "temperature",
+        "timestamps",
+        "beam_size",
+        "insights",
+        "redact",
+        "channels",
+    }
 )
 ROUTE = "route"
 KNOWN = OPTIONS | {ROUTE}

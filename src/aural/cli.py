@@ -79,6 +79,20 @@ SERVER_OPTIONS = [
 ]
 
 
+INSIGHT_OPTIONS = [
+    click.option(
+        "--insights", "wanted", help="What to look for in the text: all, names between commas, or a JSON object."
+    ),
+    _option(
+        "--insights-file",
+        "insights",
+        env=("AURAL_INSIGHTS",),
+        help="TOML file as that of aural serve --insights: defaults, alerts, a language model. `insights` in --config.",
+    ),
+    click.option("--redact", help="What must not be shown: true, or categories between commas."),
+]
+
+
 def _options(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         for option in reversed(options):
@@ -176,8 +190,14 @@ def serve(**given: Any) -> None:
 @click.option("--task", type=click.Choice(["transcribe", "translate"]), default="transcribe", show_default=True)
 @click.option("--prompt", default="", help="Text that came before, for style and spelling.")
 @click.option("--words", is_flag=True, help="Times of words, in verbose_json.")
-@click.option("--insights", help="What to look for in the text: all, names between commas, or a JSON object.")
-@click.option("--redact", help="What must not be printed: true, or categories between commas.")
+@click.option(
+    "--channels",
+    type=click.Choice(["mixed", "separate"]),
+    default="mixed",
+    show_default=True,
+    help="separate hears left and right each for itself.",
+)
+@_options(INSIGHT_OPTIONS)
 @click.option("--url", help="Ask the server at this address instead of loading a model here.")
 @_option("--api-key", help="The server's key.")
 @_options(ENGINE_OPTIONS)
@@ -186,11 +206,11 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
     """Print what is said in FILES."""
     from aural import elsewhere, logs
 
+    asked = ("form", "language", "task", "prompt", "words", "redact", "channels")
     ask = elsewhere.Wish(
-        **{name: given.pop(name) for name in ("form", "language", "task", "prompt", "words", "insights", "redact")},
-        model=given["models"],
+        **{name: given.pop(name) for name in asked}, insights=given.pop("wanted"), model=given["models"]
     )
-    url = given.pop("url")
+    url = _server(given.pop("url"))
     given["models"] = (given["models"],) if given["models"] else ()
     settings = _settings(given | {"log_level": given.get("log_level") or "warning", "log_format": "text"})
     logs.configure(settings.log_level, settings.log_format)
@@ -207,8 +227,18 @@ def transcribe(files: tuple[Path, ...], **given: Any) -> None:
 @click.option("--language", help="As 'en', 'zh-TW', 'chinese'; left out, it is detected.")
 @click.option("--silence-ms", type=int, default=500, show_default=True, help="Silence that ends an utterance.")
 @click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Keep it: .txt, .srt or .vtt.")
-@click.option("--insights", help="What to look for in the text: all, names between commas, or a JSON object.")
-@click.option("--redact", help="What must not be shown: true, or categories between commas.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json prints each utterance, and each event of insights, as a line.",
+)
+@_options(INSIGHT_OPTIONS)
+@click.option("--call", help="Name of the call: sessions that share it are one call to rules and notes.")
+@click.option("--role", type=click.Choice(["AGENT", "CUSTOMER"], case_sensitive=False), help="Who speaks here.")
+@click.option("--channel", type=int, help="Number of this channel of the call.")
 @click.option("--url", help="Speak to the server at this address instead of starting one here.")
 @_option("--api-key", help="The server's key.")
 @_options(ENGINE_OPTIONS)
@@ -230,17 +260,32 @@ def live(source: str, **given: Any) -> None:
         model=given["models"],
         language=given["language"],
         silence_ms=given["silence_ms"],
-        aural={name: given[name] for name in ("insights", "redact") if given[name]},
+        aural=_beside(given),
     )
-    key = given["api_key"] or ""
+    key, url = given["api_key"] or "", _server(given["url"])
+    as_json = given["form"] == "json"
 
     async def run() -> None:
-        if given["url"]:
-            return await terminal.caption(source, wish, given["url"], key, given["save"])
-        async with terminal.own_server(_serve_flags(given)) as url:
-            return await terminal.caption(source, wish, url, key, given["save"])
+        if url:
+            return await terminal.caption(source, wish, url, key, given["save"], as_json=as_json)
+        async with terminal.own_server(_serve_flags(given)) as own:
+            return await terminal.caption(source, wish, own, key, given["save"], as_json=as_json)
 
     _run(run())
+
+
+def _server(url: str | None) -> str | None:
+    """The server to ask; raises SettingsError when it is told what is its own to know."""
+    source = click.get_current_context().get_parameter_source("insights")
+    if url and source is click.core.ParameterSource.COMMANDLINE:
+        raise SettingsError("expected no --insights-file with --url: the server at that address has its own")
+    return url
+
+
+def _beside(given: dict[str, Any]) -> dict[str, Any]:
+    """What a live session is asked for that OpenAI has no name for."""
+    names = {"insights": "wanted", "redact": "redact", "call": "call", "role": "role", "channel": "channel"}
+    return {name: given[option] for name, option in names.items() if given[option] not in (None, "")}
 
 
 def _serve_flags(given: dict[str, Any]) -> list[str]:
@@ -256,6 +301,7 @@ def _serve_flags(given: dict[str, Any]) -> list[str]:
             "fitted_windows",
             "beam_size",
             "api_key",
+            "insights",
         )
     }
     level = given.get("log_level") or "warning"

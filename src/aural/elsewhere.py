@@ -34,6 +34,7 @@ class Wish:
     model: str | None
     insights: str | None = None
     redact: str | None = None
+    channels: str = "mixed"
 
 
 async def ask_server(files: Sequence[Path], wish: Wish, url: str, api_key: str) -> None:
@@ -46,6 +47,7 @@ async def ask_server(files: Sequence[Path], wish: Wish, url: str, api_key: str) 
         "prompt": wish.prompt,
         "insights": wish.insights,
         "redact": wish.redact,
+        "channels": wish.channels if wish.channels != "mixed" else None,
     }
     if wish.words:
         fields["timestamp_granularities[]"] = "word"

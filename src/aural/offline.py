@@ -7,33 +7,67 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress, TaskID
 
 from aural.api import formats
-from aural.api.service import Answer, language_options
+from aural.api.service import (
+    MOST_CHANNELS,
+    Answer,
+    is_apart,
+    language_options,
+    timed,
+    together,
+    understood,
+    wish_over,
+    without_private,
+)
 from aural.app import running_fleet
 from aural.assembly import build_understanding
-from aural.audio.decode import decode
+from aural.audio.decode import decode, decode_channels
 from aural.elsewhere import Wish, progress_bars, read_out
+from aural.errors import BadRequest
 from aural.insight import request as parsed
-from aural.insight.redaction import redact
+from aural.languages import Script
 from aural.metrics import Metrics
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
 from aural.settings import Settings
 from aural.text import join, plain
-from aural.types import Options, Pcm, Timestamps
+from aural.types import Options, Pcm, Timestamps, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What every file is asked for."""
+
+    options: Options
+    script: Script
+    apart: bool
+    wish: parsed.Wish
+    limit_s: float
 
 
 async def transcribe(files: Sequence[Path], wish: Wish, settings: Settings) -> None:
     """Print the transcript of each file, heard by workers of this process."""
-    code, script = language_options(wish.language)
     understanding = build_understanding(settings, Metrics())
-    asked = understanding.settings.wish(wish.insights, wish.redact)
+    plan = _plan(wish, settings, understanding)
+    try:
+        with progress_bars() as progress:
+            async with _fleet(settings, progress) as transcriber:
+                for file in files:
+                    answer = await _answer(file, plan, transcriber, understanding, progress)
+                    progress.console.file.flush()
+                    print(_written(answer, wish))
+    finally:
+        await understanding.stop()
+
+
+def _plan(wish: Wish, settings: Settings, understanding: Understanding) -> _Plan:
+    """Raises BadRequest for what is asked in vain."""
+    code, script = language_options(wish.language)
     options = Options(
         language=code,
         task=wish.task,
@@ -41,26 +75,37 @@ async def transcribe(files: Sequence[Path], wish: Wish, settings: Settings) -> N
         beam_size=settings.beam_size,
         timestamps=_timestamps(wish),
     )
-    with progress_bars() as progress:
-        async with _fleet(settings, progress) as transcriber:
-            for file in files:
-                pcm = await asyncio.to_thread(decode, file.read_bytes(), limit_s=settings.max_audio_s)
-                bar = progress.add_task(file.name, total=len(pcm))
-                answer = await _hear(transcriber, pcm, options, script, progress, bar)
-                answer = await _understood(answer, pcm, asked, understanding)
-                progress.console.file.flush()
-                print(_written(answer, wish))
-    await understanding.stop()
+    asked = wish_over(understanding.settings, wish.insights, wish.redact)
+    if asked.insights is not None and wish.form in ("srt", "vtt"):
+        raise BadRequest(f"expected --format text, json or verbose_json with --insights, got {wish.form}")
+    return _Plan(options, script, is_apart(wish.channels, streamed=False), asked, settings.max_audio_s)
 
 
-async def _understood(answer: Answer, pcm: Pcm, asked: parsed.Wish, understanding: Understanding) -> Answer:
-    """The answer without what is private, and with what is asked for beside it."""
-    transcript = redact(answer.transcript, asked.redact) if asked.redact else answer.transcript
-    found = None
-    if asked.insights is not None:
-        is_private = bool(asked.redact)
-        found = await understanding.of_transcripts([transcript], asked.insights, [pcm], is_private=is_private)
-    return replace(answer, transcript=transcript, insights=found)
+async def _answer(
+    file: Path, plan: _Plan, transcriber: Transcriber, understanding: Understanding, progress: Progress
+) -> Answer:
+    """The whole transcript without what is private, and what it means where that is asked for."""
+    began = time.perf_counter()
+    pcms = await asyncio.to_thread(_decoded, file, plan)
+    options = timed(plan.options, plan.wish, transcriber)
+    bars = [progress.add_task(file.name, total=len(pcm)) for pcm in pcms]
+    hearing = [
+        _hear(transcriber, pcm, options, plan.script, progress, bar) for pcm, bar in zip(pcms, bars, strict=True)
+    ]
+    heard = await asyncio.gather(*hearing)
+    took_s = time.perf_counter() - began
+    heard = [await without_private(one, plan.wish) for one in heard]
+    found = await understood(understanding, heard, plan.wish, options.task, pcms)
+    transcript, channels = together(heard)
+    name = transcriber.scheduler.name
+    channels = channels if plan.apart else ()
+    return Answer(transcript, pcms[0].duration_s, name, took_s, timestamps=True, insights=found, channels=channels)
+
+
+def _decoded(file: Path, plan: _Plan) -> tuple[Pcm, ...]:
+    if plan.apart:
+        return decode_channels(file.read_bytes(), limit_s=plan.limit_s, most=MOST_CHANNELS)
+    return (decode(file.read_bytes(), limit_s=plan.limit_s),)
 
 
 @asynccontextmanager
@@ -72,17 +117,15 @@ async def _fleet(settings: Settings, progress: Progress) -> AsyncIterator[Transc
 
 
 async def _hear(
-    transcriber: Transcriber, pcm: Pcm, options: Options, script: Any, progress: Progress, bar: TaskID
-) -> Answer:
-    began = time.perf_counter()
+    transcriber: Transcriber, pcm: Pcm, options: Options, script: Script, progress: Progress, bar: TaskID
+) -> Transcript:
     parts = []
     async for part in transcriber.stream(pcm, options, script):
         parts.append(part)
         ends = [segment.end for segment in part.segments] + [gap.end for gap in part.suppressed]
         progress.update(bar, completed=max(ends, default=0))
     progress.remove_task(bar)
-    took_s = time.perf_counter() - began
-    return Answer(join(parts), pcm.duration_s, transcriber.scheduler.name, took_s, timestamps=True)
+    return join(parts)
 
 
 def _written(answer: Answer, wish: Wish) -> str:
@@ -105,6 +148,6 @@ def _written(answer: Answer, wish: Wish) -> str:
 
 def _timestamps(wish: Wish) -> Timestamps:
     """The finest that its form needs."""
-    if wish.words or wish.insights:
+    if wish.words:
         return Timestamps.WORD
     return Timestamps.NONE if wish.form in ("text", "json") else Timestamps.SEGMENT

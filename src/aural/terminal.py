@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 from rich.console import Console, Group
@@ -39,6 +40,7 @@ FULL_SCALE = 32_767
 FRAMES_PER_SECOND = 12
 STDIN = "-"
 SAVED = (".txt", ".srt", ".vtt")
+INSIGHTS = ("aural.utterance_insights", "aural.alert", "aural.call_insights", "aural.insights_skipped")
 
 
 @dataclass(slots=True)
@@ -125,8 +127,8 @@ class Screen:
 class Display(Protocol):
     def say(self, line: Line) -> None: ...
 
-    def note(self, text: str) -> None:
-        """A line beside the captions."""
+    def beside(self, raw: Mapping[str, Any]) -> None:
+        """Another event of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ class Colour:
     def say(self, line: Line) -> None:
         self.console.print(_drawn(line))
 
-    def note(self, text: str) -> None:
-        self.console.print(Text(f"       {text}", "cyan"))
+    def beside(self, raw: Mapping[str, Any]) -> None:
+        for note in _notes(raw):
+            self.console.print(Text(f"       {note}", "cyan"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +150,28 @@ class Plain:
     def say(self, line: Line) -> None:
         print(line.committed, flush=True)
 
-    def note(self, text: str) -> None:
-        print(f"# {text}", flush=True)
+    def beside(self, raw: Mapping[str, Any]) -> None:
+        for note in _notes(raw):
+            print(f"# {note}", flush=True)
 
 
-async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """For programs: finished lines and insights, a JSON object each."""
+
+    def say(self, line: Line) -> None:
+        _print({"type": "utterance", "start": line.start_s, "end": line.end_s, "text": line.committed})
+
+    def beside(self, raw: Mapping[str, Any]) -> None:
+        if raw.get("type") in INSIGHTS:
+            _print(raw)
+
+
+def _print(body: Mapping[str, Any]) -> None:
+    print(json.dumps(body, ensure_ascii=False), flush=True)
+
+
+async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | None, *, as_json: bool = False) -> None:
     """Show what is said in `source` (a file, or `-` for PCM16 at 16 kHz on stdin). Raises SessionLost, Overloaded,
     BadAudio, SettingsError."""
     if save is not None and save.suffix not in SAVED:
@@ -161,33 +181,31 @@ async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | 
         frames = (
             _from_stdin(sys.stdin.buffer) if source == STDIN else paced(await asyncio.to_thread(_read, Path(source)))
         )
-        with _display(screen) as display:
+        with _display(screen, as_json=as_json) as display:
             sending = asyncio.create_task(_send(session, frames, screen.clock))
             try:
                 async for event in session:
                     if line := screen.follow(event):
                         display.say(line)
-                    for note in _notes(event):
-                        display.note(note)
+                    if isinstance(event, Other):
+                        display.beside(event.raw)
                 await sending
             finally:
                 sending.cancel()
                 _write(screen.segments, save)
 
 
-def _notes(event: Event) -> list[str]:
+def _notes(raw: Mapping[str, Any]) -> list[str]:
     """What insights say, in lines."""
-    if not isinstance(event, Other):
-        return []
-    match event.raw.get("type"):
-        case "aural.utterance_insights" if "language_model" not in event.raw.get("engine", {}):
-            return [said] if (said := digest.of_utterance(event.raw)) else []
+    match raw.get("type"):
+        case "aural.utterance_insights" if "language_model" not in raw.get("engine", {}):
+            return [said] if (said := digest.of_utterance(raw)) else []
         case "aural.alert":
-            return [digest.of_alert(event.raw)]
-        case "aural.call_insights" if event.raw.get("is_final"):
-            return digest.of_call(event.raw)
+            return [digest.of_alert(raw)]
+        case "aural.call_insights" if raw.get("is_final"):
+            return digest.of_call(raw)
         case "aural.insights_skipped":
-            return [f"insights skipped: {event.raw.get('message')}"]
+            return [f"insights skipped: {raw.get('message')}"]
     return []
 
 
@@ -215,10 +233,10 @@ async def _from_stdin(pipe: BinaryIO) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _display(screen: Screen) -> Iterator[Display]:
+def _display(screen: Screen, *, as_json: bool) -> Iterator[Display]:
     console = Console()
-    if not console.is_terminal:
-        yield Plain()
+    if as_json or not console.is_terminal:
+        yield Lines() if as_json else Plain()
         return
     with Live(screen, console=console, refresh_per_second=FRAMES_PER_SECOND):
         yield Colour(console)

@@ -16,6 +16,7 @@ from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
 from tests.api.wire import form
 from tests.conftest import Recording, Server, serving, wait_until
+from tests.insight.conform import conforming_events
 from tests.serving.test_webhook import receiver
 
 LOBSTER = "libri-367-130732-0001"
@@ -55,6 +56,7 @@ def test_a_voice_is_understood_while_it_is_captioned(whisper: Server, clips: dic
     assert {one["item_id"] for one in found} == {one["item_id"] for one in finals if one["transcript"].strip()}
     assert {word["phrase"] for one in found for word in one["keywords"]} == {"lobster"}
     assert found[0]["participant_role"] == "CUSTOMER"
+    assert conforming_events(events) == len(found) + 1
     assert found[0]["emotion"]["label"]
     [call] = of_type(events, "aural.call_insights")
     assert call["is_final"] is True
@@ -127,6 +129,7 @@ def test_two_channels_of_a_call_give_its_alerts(
         return await asyncio.gather(*(side(role, clip) for role, clip in sides.items()))
 
     agent, customer = asyncio.run(call())
+    assert conforming_events(customer)
     assert "lobster-said" in [alert["name"] for alert in of_type(customer, "aural.alert")]
     assert {one["participant_role"] for one in of_type(agent, "aural.utterance_insights")} == {"AGENT"}
     wait_until(lambda: any(b"lobster-said" in body for _, body in got), PATIENCE_S)

@@ -29,7 +29,7 @@ def test_names_switches_and_objects() -> None:
     assert asked is not None
     assert asked.phrases == (Phrase("leave", category="churn"), Phrase("cancel", ("stop",), "churn", fuzzy=False))
     assert [spec.label for spec in asked.intents] == ["move", "stay"]
-    assert (asked.role(0), asked.role(1), asked.role(2)) == (Role.AGENT, Role.CUSTOMER, None)
+    assert [asked.role(channel) for channel in (0, 1, 2, None)] == [Role.AGENT, Role.CUSTOMER, None, None]
 
 
 def test_the_file_of_the_server_lies_below() -> None:
@@ -48,6 +48,36 @@ def test_wrong_ones_are_refused_by_name(value: object) -> None:
     with pytest.raises(BadRequest) as raised:
         parse_asked(value)
     assert raised.value.param == "insights"
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ({"keywords": [f"phrase {i}" for i in range(10_001)]}, "10000 phrases and variants"),
+        (
+            {"keywords": [{"phrase": "a", "variants": [f"way {i}" for i in range(10_000)]}]},
+            "10000 phrases and variants",
+        ),
+        ({"keywords": ["long " * 90] * 1_000}, "400000 characters"),
+        ({"keywords": {"c" * 501: ["a"]}}, "500 characters"),
+        ({"keywords": [{"phrase": "a", "category": 7}]}, "500 characters"),
+        ({"intents": [f"label {i}" for i in range(301)]}, "300 labels"),
+        ({"intents": {"a": [f"text {i}" for i in range(3_001)]}}, "3000 examples"),
+        ({"intents": {"a": ["long " * 90] * 1_000}}, "400000 characters"),
+    ],
+)
+def test_what_would_take_too_long_is_refused(table: dict[str, object], named: str) -> None:
+    with pytest.raises(BadRequest, match=named):
+        parse_asked(table)
+
+
+def test_many_phrases_are_matched_to_the_letter() -> None:
+    few = parse_asked({"keywords": [f"phrase {i}" for i in range(1_000)]})
+    many = parse_asked({"keywords": [*(f"phrase {i}" for i in range(1_000)), "one more"]})
+    assert few is not None
+    assert many is not None
+    assert all(phrase.fuzzy for phrase in few.phrases)
+    assert not any(phrase.fuzzy for phrase in many.phrases)
 
 
 def test_redaction() -> None:

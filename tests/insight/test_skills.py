@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aural.insight.analyst import Analyst
-from aural.insight.embed import E5
 from aural.insight.intent import IntentSpec
 from aural.insight.keywords import Phrase, Phrases
 from aural.insight.request import Asked
 from aural.insight.safety import by_words
 from aural.insight.talk import talk
 from aural.insight.terms import terms
-from aural.insight.types import Role, Utterance
+from aural.insight.types import Role, Skill, Utterance
 from aural.types import SAMPLE_RATE, Word
 
 
@@ -191,7 +190,31 @@ def test_english_examples_serve_chinese_speakers() -> None:
         IntentSpec("alarm", ("wake me up at six", "set an alarm for seven in the morning")),
         IntentSpec("music", ("play some jazz", "put on my favourite playlist")),
     )
-    intents = Analyst().intents(specs, E5.name, "zh")
+    intents = Analyst().seeker(Asked(intents=specs)).intents("zh")
     assert intents is not None
     found = intents.find(["明天会下雨吗", "早上六点叫醒我", "放点爵士乐", "我的快递到哪里了"])
     assert [one.label for one in found] == ["weather", "alarm", "music", "other"]
+
+
+def test_labels_are_learnt_step_by_step_as_well_as_at_once() -> None:
+    specs = tuple(
+        IntentSpec(name, tuple(f"{name} number {i}" for i in range(6))) for name in ("window", "lamp", "door")
+    )
+    texts = ["could you shut the door", "the lamp is broken"]
+    analyst = Analyst()
+    seeker = analyst.seeker(Asked(intents=specs))
+    steps = 0
+    while not seeker.learn(["en"], until=0.0):
+        steps += 1
+    again = analyst.seeker(Asked(intents=specs, skills=frozenset({Skill.INTENT})))
+    assert steps > 200
+    assert again.learn(["en"], until=0.0), "the same labels are learnt once"
+    at_once = Analyst().seeker(Asked(intents=specs)).intents("en")
+    bit_by_bit = seeker.intents("en")
+    assert at_once is not None
+    assert bit_by_bit is not None
+    assert bit_by_bit.find(texts) == at_once.find(texts)
+
+
+def test_nothing_is_learnt_where_no_labels_are_asked() -> None:
+    assert Analyst().seeker(Asked(skills=frozenset({Skill.TERMS}))).learn(["en", "zh"], until=0.0)

@@ -380,3 +380,15 @@ def test_redaction_switched_within_an_utterance_keeps_what_was_told_and_holds_to
         assert committed == {"u0": " my card is [CARD_NUMBER] thanks", "u1": text}
 
     work()
+
+
+@pytest.mark.parametrize(("channel", "role"), [(None, None), (0, Role.AGENT), (1, Role.CUSTOMER)])
+def test_a_role_follows_from_a_channel_that_was_named(channel: int | None, role: Role | None) -> None:
+    @in_loop
+    async def work() -> None:
+        desk = Desk()
+        wish = Wish(Asked(roles=(Role.AGENT, Role.CUSTOMER)))
+        await desk.heard(desk.companion(wish=wish, channel=channel), said(0, " hello"))
+        assert [(one.role, one.channel) for one in desk.skills.seen] == [(role, channel or 0)]
+
+    work()

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from aural.errors import BadAudio, BadRequest, BodyTooLarge, RequestTimeout
 
 MAX_FIELD_BYTES = 64 * 1024
+LONGER_FIELDS = {"insights": 4 * 2**20}
+"""Lists of thousands of phrases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,14 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
 
 
 async def read_form(request: Request, limits: BodyLimits) -> Form:
-    """The multipart form; raises what `read_body` raises and BadRequest for a broken form."""
+    """The multipart form; raises what `read_body` raises, and BadRequest for a broken form or a field too long."""
     kind, parameters = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
         raise BadRequest(f"expected Content-Type multipart/form-data, got {kind.decode('latin-1') or 'none'}")
     if parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
         raise BadRequest("expected form fields in UTF-8, got another charset")
-    parser = _Parser(
-        request.headers, _limited(request, limits), max_files=1, max_fields=100, max_part_size=MAX_FIELD_BYTES
-    )
+    longest = max(LONGER_FIELDS.values())
+    parser = _Parser(request.headers, _limited(request, limits), max_files=1, max_fields=100, max_part_size=longest)
     parser.spool_max_size = limits.max_bytes  # in memory: the limit bounds it
     async with _deadline(limits):
         try:
@@ -63,16 +64,24 @@ async def read_form(request: Request, limits: BodyLimits) -> Form:
         if isinstance(value, UploadFile):
             if name != "file":
                 raise BadRequest(f"expected the audio in the field 'file', got a file in {name!r}", param=name)
-            file = value.file.read()
+            with value.file:
+                file = value.file.read()
         else:
             fields.setdefault(name.removesuffix("[]"), []).append(value)
     return Form(file, fields)
 
 
 class _Parser(MultiPartParser):
-    """Starlette's, which takes a form cut short for a whole one."""
+    """Starlette's, which takes a form cut short for a whole one, and does not say which field is too long."""
 
     is_complete = False
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        part, name = self._current_part, self._current_part.field_name
+        most = LONGER_FIELDS.get(name, MAX_FIELD_BYTES)
+        if part.file is None and len(part.data) + end - start > most:
+            raise BadRequest(f"expected {name[:40]!r} of at most {most // 1024} KiB, got more", param=name[:40])
+        super().on_part_data(data, start, end)
 
     def on_end(self) -> None:
         self.is_complete = True

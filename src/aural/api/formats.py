@@ -35,9 +35,7 @@ def as_verbose_json(answer: Answer, task: str, granularities: Iterable[Timestamp
         "text": plain(transcript.segments),
     }
     if Timestamps.SEGMENT in granularities:
-        body["segments"] = [segment_json(i, segment) for i, segment in enumerate(transcript.segments)]
-        for segment, channel in zip(body["segments"], answer.channels, strict=False):
-            segment["channel"] = channel
+        body["segments"] = segments_json(answer)
     if Timestamps.WORD in granularities:
         body["words"] = [word_json(word) for segment in transcript.segments for word in segment.words]
     return body | {
@@ -46,6 +44,14 @@ def as_verbose_json(answer: Answer, task: str, granularities: Iterable[Timestamp
         "suppressed": [suppressed_json(gap) for gap in transcript.suppressed],
         **insights(answer),
     }
+
+
+def segments_json(answer: Answer) -> list[dict[str, Any]]:
+    """The segments, each with its channel where those were heard apart."""
+    segments = [segment_json(i, segment) for i, segment in enumerate(answer.transcript.segments)]
+    for segment, channel in zip(segments, answer.channels, strict=False):
+        segment["channel"] = channel
+    return segments
 
 
 def segment_json(index: int, segment: Segment) -> dict[str, Any]:

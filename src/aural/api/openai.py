@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from starlette.routing import Route
 from aural.api import formats
 from aural.api.body import Form, read_form
 from aural.api.errors import body_of
-from aural.api.service import Ask, Service, language_options, service_of, wish_of
+from aural.api.service import Ask, Service, is_apart, language_options, service_of, wish_of
 from aural.errors import AuralError, BadRequest, UnsupportedParameter
 from aural.text import join, plain, spaced
 from aural.types import Options, Pcm, Task, Timestamps, Transcript
@@ -61,7 +62,7 @@ async def respond(request: Request, form: Form, task: Task) -> Response:
     """The answer to a form, as it asks for it."""
     service = service_of(request)
     wanted = _wanted(form, task)
-    ask = _ask(form, wanted, service)
+    ask = await asyncio.to_thread(_ask, form, wanted, service)  # it may hold thousands of phrases
     if wanted.stream:
         pcm, parts = await service.stream(request, ask)
         return StreamingResponse(_events(service, ask, pcm, parts), media_type="text/event-stream")
@@ -138,16 +139,8 @@ def _ask(form: Form, wanted: Wanted, service: Service) -> Ask:
         raise BadRequest(
             f"expected response_format json or verbose_json with insights, got {wanted.format!r}", param="insights"
         )
-    return Ask(form.file, _one(form, "model"), options, script, wish=wish, apart=_apart(form, wanted))
-
-
-def _apart(form: Form, wanted: Wanted) -> bool:
-    value = _one(form, "channels", "mixed")
-    if value not in ("mixed", "separate"):
-        raise BadRequest(f"expected channels mixed or separate, got {value!r}", param="channels")
-    if value == "separate" and wanted.stream:
-        raise BadRequest("expected channels mixed with stream=true, got 'separate'", param="channels")
-    return value == "separate"
+    apart = is_apart(_one(form, "channels", "mixed"), streamed=wanted.stream)
+    return Ask(form.file, _one(form, "model"), options, script, wish=wish, apart=apart)
 
 
 async def _events(service: Service, ask: Ask, pcm: Pcm, parts: AsyncGenerator[Transcript]) -> AsyncIterator[bytes]:

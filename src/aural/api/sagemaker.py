@@ -33,9 +33,9 @@ from aural.api.audio_in_json import from_hex, source_of
 from aural.api.body import Form, read_body, read_form
 from aural.api.errors import body_of
 from aural.api.fetch import Link
-from aural.api.formats import insights, segment_json, suppressed_json, word_json
+from aural.api.formats import insights, segment_json, segments_json, suppressed_json, word_json
 from aural.api.openai import temperature, whole
-from aural.api.service import Answer, Ask, RawFormat, Service, language_options, service_of, wish_of
+from aural.api.service import Answer, Ask, RawFormat, Service, is_apart, language_options, service_of, wish_of
 from aural.attributes import OPTIONS, ROUTE
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadAudio, BadRequest
@@ -88,8 +88,9 @@ async def invocations(request: Request, model: str | None = None) -> Response:
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
     if isinstance(invocation.audio, Link):
         invocation = replace(invocation, audio=await service.fetcher.fetch(invocation.audio))
-    ask = _ask(invocation, outer | _agreed(invocation.asked, model), service)
     accept = _accepted(request)
+    asked = outer | _agreed(invocation.asked, model)
+    ask = await asyncio.to_thread(_ask, invocation, asked, service, accept)
     if accept in STREAMS:
         pcm, parts = await service.stream(request, ask)
         lines = _lines(service, ask, pcm, parts, sse=accept == "text/event-stream")
@@ -191,8 +192,8 @@ def _parse_json(body: bytes) -> Invocation:
     )
 
 
-def _ask(invocation: Invocation, asked: dict[str, Any], service: Service) -> Ask:
-    """The request; raises BadRequest for options that are none."""
+def _ask(invocation: Invocation, asked: dict[str, Any], service: Service, accept: str) -> Ask:
+    """The request; raises BadRequest for options that are none, or that an answer of this type cannot hold."""
     unknown = sorted(asked.keys() - OPTIONS)
     if unknown:
         raise BadRequest(f"expected options of {', '.join(sorted(OPTIONS))}; got {unknown[0]!r}", param=unknown[0])
@@ -208,7 +209,10 @@ def _ask(invocation: Invocation, asked: dict[str, Any], service: Service) -> Ask
     )
     assert isinstance(invocation.audio, bytes)
     wish = wish_of(service, asked.get("insights"), asked.get("redact"))
-    return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw, wish)
+    if wish.insights is not None and accept == "text/plain":
+        raise BadRequest("expected Accept of JSON, or of a stream, with insights; got text/plain", param="insights")
+    apart = is_apart(asked.get("channels", "mixed"), streamed=accept in STREAMS)
+    return Ask(invocation.audio, _string(asked, "model"), options, script, invocation.raw, wish, apart)
 
 
 def _string(asked: dict[str, Any], name: str) -> str | None:
@@ -292,7 +296,7 @@ def _times(answer: Answer) -> dict[str, Any]:
     return {
         "timestamps": {
             "word": [word_json(word) for segment in segments for word in segment.words],
-            "segment": [segment_json(i, segment) for i, segment in enumerate(segments)],
+            "segment": segments_json(answer),
         }
     }
 

@@ -18,11 +18,12 @@ from aural.api.body import BodyLimits
 from aural.api.fetch import Fetcher
 from aural.audio.decode import decode, decode_channels
 from aural.audio.encoding import Encoding
-from aural.audio.raw import decode_raw
+from aural.audio.raw import decode_raw, decode_raw_channels
 from aural.errors import AuralError, BadRequest, NotReady
 from aural.insight.redaction import redact
 from aural.insight.request import Wish
 from aural.insight.schema import SCHEMA
+from aural.insight.settings import InsightSettings
 from aural.languages import Script, parse_language
 from aural.metrics import Metrics
 from aural.serving.captions import Captions
@@ -32,7 +33,7 @@ from aural.serving.live import Live
 from aural.serving.transcriber import Transcriber
 from aural.serving.understanding import Understanding
 from aural.text import join, spaced
-from aural.types import Options, Pcm, Timestamps, Transcript
+from aural.types import Options, Pcm, Task, Timestamps, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +119,13 @@ class Service:
         began = time.perf_counter()
         async with self.use(ask) as transcriber:
             pcms = await self.decode_channels(ask)
-            options = _timed(ask, transcriber)
+            options = timed(ask.options, ask.wish, transcriber)
             hearing = [transcriber.transcribe(pcm, options, ask.script) for pcm in pcms]
             heard = await unless_gone(request, asyncio.gather(*hearing))
             name = transcriber.scheduler.name
-        heard = [redact(one, ask.wish.redact) if ask.wish.redact else one for one in heard]
+        heard = await asyncio.gather(*(without_private(one, ask.wish) for one in heard))
         insights = await unless_gone(request, self.understand(heard, ask, pcms))
-        transcript, channels = _together(heard)
+        transcript, channels = together(heard)
         return Answer(
             transcript,
             duration_s=pcms[0].duration_s,
@@ -138,16 +139,8 @@ class Service:
     async def understand(
         self, channels: Sequence[Transcript], ask: Ask, sounds: Sequence[Pcm]
     ) -> dict[str, Any] | None:
-        """The insights of a file as JSON. Where they cannot be had, that is said in their place: the text is not lost
-        over it."""
-        asked = ask.wish.insights
-        if asked is None:
-            return None
-        try:
-            is_private = bool(ask.wish.redact)
-            return await self.understanding.of_transcripts(channels, asked, sounds, is_private=is_private)
-        except AuralError as error:
-            return {"schema": SCHEMA, "skipped": {"code": error.code, "message": str(error)}}
+        """As `understood`."""
+        return await understood(self.understanding, channels, ask.wish, ask.options.task, sounds)
 
     async def stream(self, request: Request, ask: Ask) -> tuple[Pcm, AsyncGenerator[Transcript]]:
         """The audio, and the transcripts of its consecutive clips. The first is there already, so that what can be
@@ -155,7 +148,8 @@ class Service:
         async with AsyncExitStack() as stack:
             transcriber = await stack.enter_async_context(self.use(ask))
             pcm = await self.decode(ask)
-            parts = _leased(stack.pop_all(), transcriber.stream(pcm, _timed(ask, transcriber), ask.script))
+            options = timed(ask.options, ask.wish, transcriber)
+            parts = _leased(stack.pop_all(), transcriber.stream(pcm, options, ask.script))
         parts = _redacted(parts, ask.wish.redact) if ask.wish.redact else parts
         first = await unless_gone(request, anext(parts))
         return pcm, _with_first(first, parts)
@@ -174,9 +168,13 @@ class Service:
         return pcms
 
     def _decoded(self, ask: Ask) -> tuple[Pcm, ...]:
-        if ask.apart:
+        return self._apart(ask) if ask.apart else (self._mixed(ask),)
+
+    def _apart(self, ask: Ask) -> tuple[Pcm, ...]:
+        if ask.raw is None:
             return decode_channels(ask.audio, limit_s=self.max_audio_s, most=MOST_CHANNELS)
-        return (self._mixed(ask),)
+        form = (ask.raw.encoding, ask.raw.rate, ask.raw.channels)
+        return decode_raw_channels(ask.audio, *form, limit_s=self.max_audio_s, most=MOST_CHANNELS)
 
     def _mixed(self, ask: Ask) -> Pcm:
         if ask.raw is None:
@@ -189,6 +187,15 @@ def service_of(request: HTTPConnection) -> Service:
     return service
 
 
+def is_apart(value: object, *, streamed: bool) -> bool:
+    """Whether channels are to be heard apart: `channels` of a request, mixed or separate; raises BadRequest."""
+    if value not in ("mixed", "separate"):
+        raise BadRequest(f"expected channels mixed or separate, got {str(value)[:40]!r}", param="channels")
+    if value == "separate" and streamed:
+        raise BadRequest("expected channels mixed where the answer comes as a stream, got 'separate'", param="channels")
+    return value == "separate"
+
+
 def language_options(tag: str | None) -> tuple[str | None, Script]:
     """Code and script of a language tag; raises BadRequest."""
     if not tag or tag.lower() == "auto":
@@ -198,22 +205,48 @@ def language_options(tag: str | None) -> tuple[str | None, Script]:
 
 
 def wish_of(service: Service, insights: object, redact: object) -> Wish:
-    """What a request says about insights and redaction; raises BadRequest, also when this server cannot."""
-    wish = service.understanding.settings.wish(insights, redact)
+    """What a request says about insights and redaction; raises BadRequest."""
+    return wish_over(service.understanding.settings, insights, redact)
+
+
+def wish_over(settings: InsightSettings, insights: object, redact: object) -> Wish:
+    """The same over what the file of insights says; raises BadRequest, also where insights are not installed."""
+    wish = settings.wish(insights, redact)
     if wish.insights is not None and find_spec("ahocorasick") is None:
         raise BadRequest("insights are not installed here; pip install 'aural[insight]' brings them", param="insights")
     return wish
 
 
-def _timed(ask: Ask, transcriber: Transcriber) -> Options:
+def timed(options: Options, wish: Wish, transcriber: Transcriber) -> Options:
     """The caller's options, with times of words where insights need them and the model has them."""
-    if ask.wish.insights is None:
-        return ask.options
+    if wish.insights is None:
+        return options
     finest = max(transcriber.scheduler.capabilities.timestamps, key=list(Timestamps).index)
-    return replace(ask.options, timestamps=finest)
+    return replace(options, timestamps=finest)
 
 
-def _together(heard: Sequence[Transcript]) -> tuple[Transcript, tuple[int, ...]]:
+async def without_private(transcript: Transcript, wish: Wish) -> Transcript:
+    """The transcript without what must not leave."""
+    return await asyncio.to_thread(redact, transcript, wish.redact) if wish.redact else transcript
+
+
+async def understood(
+    understanding: Understanding, channels: Sequence[Transcript], wish: Wish, task: Task, sounds: Sequence[Pcm]
+) -> dict[str, Any] | None:
+    """The insights of a file as JSON, or None where none are asked for. Where they cannot be had, that is said in their
+    place: the text is not lost over it."""
+    if wish.insights is None:
+        return None
+    if task == "translate":  # the language is what was spoken, the text is English
+        channels = [replace(one, language="en") for one in channels]
+    try:
+        is_private = bool(wish.redact)
+        return await understanding.of_transcripts(channels, wish.insights, sounds, is_private=is_private)
+    except AuralError as error:
+        return {"schema": SCHEMA, "skipped": {"code": error.code, "message": str(error)}}
+
+
+def together(heard: Sequence[Transcript]) -> tuple[Transcript, tuple[int, ...]]:
     """One transcript of several channels in order of time, and the channel of each segment."""
     if len(heard) == 1:
         return heard[0], (0,) * len(heard[0].segments)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
+
 from aural.audio.encoding import SAMPLE_BYTES, Encoding, checked, mono, to_float32
 from aural.audio.resample import resample
 from aural.errors import AudioTooLong, BadAudio
-from aural.types import Pcm
+from aural.types import Pcm, Samples
 
 SLOWEST_HZ = 8_000
 FASTEST_HZ = 48_000
@@ -20,6 +22,21 @@ def decode_raw(data: bytes | memoryview, encoding: Encoding, rate: int, channels
     Raises BadAudio for an encoding, rate or channel count that is not offered, a body that is empty or ends within a
     sample, NaN and infinity, and AudioTooLong above `limit_s` seconds.
     """
+    samples = mono(_interleaved(data, encoding, rate, channels, limit_s), channels)
+    return _at_16_khz(samples, rate)
+
+
+def decode_raw_channels(
+    data: bytes | memoryview, encoding: Encoding, rate: int, channels: int, limit_s: float, most: int
+) -> tuple[Pcm, ...]:
+    """The same with the channels apart, all of one length; raises BadAudio for more than `most`, too."""
+    if channels > most:
+        raise BadAudio(f"expected at most {most} channels to keep apart, got {channels}")
+    samples = _interleaved(data, encoding, rate, channels, limit_s).reshape(-1, channels)
+    return tuple(_at_16_khz(np.ascontiguousarray(channel), rate) for channel in samples.T)
+
+
+def _interleaved(data: bytes | memoryview, encoding: Encoding, rate: int, channels: int, limit_s: float) -> Samples:
     unit = frame_bytes(encoding, rate, channels)
     if not len(data) or len(data) % unit:
         expected = f"a multiple of {unit} bytes ({encoding}, channels: {channels})"
@@ -27,8 +44,11 @@ def decode_raw(data: bytes | memoryview, encoding: Encoding, rate: int, channels
     duration_s = len(data) / unit / rate
     if duration_s > limit_s:
         raise AudioTooLong(limit_s, duration_s)
-    samples = checked(mono(to_float32(data, encoding), channels))
-    return Pcm(checked(resample(samples, rate)))
+    return to_float32(data, encoding)
+
+
+def _at_16_khz(samples: Samples, rate: int) -> Pcm:
+    return Pcm(checked(resample(checked(samples), rate)))
 
 
 def frame_bytes(encoding: Encoding, rate: int, channels: int) -> int:

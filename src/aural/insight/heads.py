@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aural.insight.embed import Vectors
 from aural.insight.spelling import pieces
 from aural.insight.words import folded, tokens
+from aural.insight.work import Work, whole
 
 STEPS = 200
 C = 30.0
@@ -77,6 +78,13 @@ def softmax(logits: Floats) -> Floats:
 def fit(
     vectors: Vectors, labels: Sequence[str], *, texts: Sequence[str] = (), c: float = C, mean: Floats | None = None
 ) -> Softmax:
+    """As `fitting`, at once."""
+    return whole(fitting(vectors, labels, texts=texts, c=c, mean=mean))
+
+
+def fitting(
+    vectors: Vectors, labels: Sequence[str], *, texts: Sequence[str] = (), c: float = C, mean: Floats | None = None
+) -> Work[Softmax]:
     """Softmax regression by Nesterov's accelerated gradient with the step 1/L, on the vectors and, if given, the
     letters of `texts`; 77 labels with 10 examples each take 0.4 s on one thread. Deterministic."""
     names = tuple(dict.fromkeys(labels))
@@ -86,7 +94,9 @@ def fit(
     y[np.arange(len(x)), [names.index(label) for label in labels]] = 1
     is_wide = x.shape[1] > len(x)  # then weights are sums of examples, and what is learnt is how much of each
     into: Floats = x @ x.T if is_wide else x
+    yield
     largest = float(np.linalg.eigvalsh(into if is_wide else x.T @ x)[-1])
+    yield
     penalty = np.float32(1.0 / (c * len(x)))
     step = np.float32(1.0) / np.float32(0.5 * largest / len(x) + 0.5 + penalty)
     weights: Floats = np.zeros((into.shape[1], len(names)), np.float32)
@@ -103,6 +113,7 @@ def fit(
         ahead_w = new_w + push * (new_w - weights)
         ahead_b = new_b + push * (new_b - bias)
         weights, bias, t = new_w, new_b, t_next
+        yield
     return Softmax(names, mean, x.T @ weights if is_wide else weights, bias)
 
 

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from aural.insight.embed import Embedder
-from aural.insight.heads import Floats, Softmax, centred, fit, leaning
+import numpy as np
+
+from aural.insight.embed import DIMENSIONS, Embedder
+from aural.insight.heads import Floats, Softmax, centred, fitting, leaning
 from aural.insight.spelling import Speller
 from aural.insight.types import Intent
 from aural.insight.words import language_of, shares_script
+from aural.insight.work import Work
 
 OTHER = "other"
 """None of the labels: always an answer."""
@@ -20,6 +23,8 @@ THRESHOLD = 0.25
 """Score below which it is `other`; with six labels, some 95 % of what means one of them is above it and 90 % of what
 means none is below."""
 ALTERNATIVES = 3
+STEP_TEXTS = 4
+"""Examples embedded in one step of learning."""
 LEANING = 10.0
 """How much prototypes weigh beside the regression, where no example is in the speaker's script. xSID in Chinese, four
 folds: from 156 English examples 0.781 without and 0.799 with them, from some 400 0.844 and 0.874."""
@@ -43,19 +48,16 @@ class Intents:
     apart, the second tells all of them from something else.
     """
 
-    def __init__(self, said: Sequence[tuple[str, str]], embedder: Embedder, mean: Floats, language: str = "en") -> None:
-        """`said` are pairs of label and example, `mean` the mean vector of the language."""
-        texts = [text for _, text in said]
-        vectors = embedder.embed(texts)
-        middle = (vectors.mean(axis=0) + mean) / 2
+    def __init__(
+        self, embedder: Embedder, head: Softmax, examples: Floats, speller: Speller | None, *, is_foreign: bool
+    ) -> None:
+        """`examples` are their centred vectors, shape (n, 384)."""
         self._embedder = embedder
-        self._speller = Speller(texts) if language == "en" else None
-        self._is_foreign = not any(shares_script(text, language) for text in texts)
-        """The letters of another script tell nothing, and its vectors less."""
-        labels = [label for label, _ in said]
-        head = fit(vectors, labels, texts=() if self._is_foreign else texts, mean=middle)
-        self._head: Softmax = leaning(head, vectors, labels, LEANING) if self._is_foreign else head
-        self._examples = centred(vectors, middle)
+        self._head = head
+        self._examples = examples
+        self._speller = speller
+        self._is_foreign = is_foreign
+        """Whether no example is in the speaker's script: then letters tell nothing, and vectors less."""
 
     def find(self, texts: Sequence[str], threshold: float = THRESHOLD) -> list[Intent]:
         """The intent of each text."""
@@ -72,6 +74,22 @@ class Intents:
         if ranked[0][1] < threshold:
             return Intent(OTHER, round(1 - ranked[0][1], 3), tuple(ranked[:ALTERNATIVES]))
         return Intent(*ranked[0], tuple(ranked[1:]))
+
+
+def learning(said: Sequence[tuple[str, str]], embedder: Embedder, mean: Floats, language: str = "en") -> Work[Intents]:
+    """The labels from pairs of label and example; `mean` is the mean vector of the language."""
+    texts, labels = [text for _, text in said], [label for label, _ in said]
+    vectors = np.empty((len(texts), DIMENSIONS), np.float32)
+    for first in range(0, len(texts), STEP_TEXTS):
+        vectors[first : first + STEP_TEXTS] = embedder.embed(texts[first : first + STEP_TEXTS])
+        yield
+    middle = (vectors.mean(axis=0) + mean) / 2
+    is_foreign = not any(shares_script(text, language) for text in texts)
+    head = yield from fitting(vectors, labels, texts=() if is_foreign else texts, mean=middle)
+    if is_foreign:
+        head = leaning(head, vectors, labels, LEANING)
+    speller = Speller(texts) if language == "en" else None
+    return Intents(embedder, head, centred(vectors, middle), speller, is_foreign=is_foreign)
 
 
 def spoken(specs: Sequence[IntentSpec], *, english: bool) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +15,16 @@ from aural.insight.types import Role, Skill
 
 EMBEDDED_SKILLS = frozenset(Skill)
 MOST_PHRASES = 10_000
+"""Phrases and variants together."""
 MOST_FUZZY = 1_000
 """Near hits cost time for each phrase; beyond so many a list is matched to the letter alone."""
 MOST_LABELS = 300
-MOST_EXAMPLES = 5_000
+MOST_EXAMPLES = 3_000
+"""Ten for each label. Each takes 10 to 40 ms to learn."""
 LONGEST_TEXT = 500
-"""Characters of a phrase or an example."""
+"""Characters of a phrase, a category, a label or an example."""
+MOST_CHARACTERS = 400_000
+"""Of all phrases together, and of all examples."""
 ON = frozenset({"true", "1", "all", "on"})
 OFF = frozenset({"false", "0", "off", "none", ""})
 KEYS = frozenset({"skills", "keywords", "intents", "intent_threshold", "roles", "llm"})
@@ -40,8 +44,9 @@ class Asked:
     llm: bool = True
     """Whether the language model may be asked, where the server has one."""
 
-    def role(self, channel: int) -> Role | None:
-        return self.roles[channel] if channel < len(self.roles) else None
+    def role(self, channel: int | None) -> Role | None:
+        """Who speaks there; nobody is known where channels are not apart."""
+        return self.roles[channel] if channel is not None and channel < len(self.roles) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +140,25 @@ def _phrases(value: object) -> tuple[Phrase, ...]:
         entries = [(category, one) for category, some in value.items() for one in _list(some, "keywords", "phrases")]
     else:
         entries = [("", one) for one in _list(value, "keywords", "phrases")]
-    if len(entries) > MOST_PHRASES:
-        raise _wrong("keywords", f"at most {MOST_PHRASES} phrases", len(entries))
-    fuzzy = len(entries) <= MOST_FUZZY
-    return tuple(_phrase(one, category, fuzzy=fuzzy) for category, one in entries)
+    phrases = tuple(_phrase(one, category) for category, one in entries)
+    ways = [way for phrase in phrases for way in (phrase.text, *phrase.variants)]
+    if len(ways) > MOST_PHRASES:
+        raise _wrong("keywords", f"at most {MOST_PHRASES} phrases and variants", len(ways))
+    _check_length("keywords", ways)
+    return phrases if len(ways) <= MOST_FUZZY else tuple(replace(phrase, fuzzy=False) for phrase in phrases)
 
 
-def _phrase(value: object, category: str, *, fuzzy: bool) -> Phrase:
+def _phrase(value: object, category: str) -> Phrase:
     if isinstance(value, str):
-        return Phrase(_text(value, "keywords"), category=category, fuzzy=fuzzy)
+        return Phrase(_text(value, "keywords"), category=_category(category))
     if not isinstance(value, dict) or not {"phrase"} <= value.keys() <= {"phrase", "variants", "category", "fuzzy"}:
         raise _wrong("keywords", "a string, or an object with phrase, variants, category, fuzzy", value)
     variants = tuple(_text(one, "keywords") for one in _list(value.get("variants", []), "keywords", "variants"))
     return Phrase(
         _text(value["phrase"], "keywords"),
         variants,
-        str(value.get("category", category)),
-        _switch(value.get("fuzzy", True)) and fuzzy,
+        _category(value.get("category", category)),
+        _switch(value.get("fuzzy", True)),
     )
 
 
@@ -162,8 +169,11 @@ def _intents(value: object) -> tuple[IntentSpec, ...]:
         IntentSpec(_text(label, "intents"), tuple(_text(one, "intents") for one in _list(some, "intents", "examples")))
         for label, some in table.items()
     )
-    if len(specs) > MOST_LABELS or sum(len(spec.examples) for spec in specs) > MOST_EXAMPLES:
-        raise _wrong("intents", f"at most {MOST_LABELS} labels and {MOST_EXAMPLES} examples", "more")
+    examples = [text for spec in specs for text in spec.examples]
+    if len(specs) > MOST_LABELS or len(examples) > MOST_EXAMPLES:
+        got = f"{len(specs)} and {len(examples)}"
+        raise _wrong("intents", f"at most {MOST_LABELS} labels and {MOST_EXAMPLES} examples", got)
+    _check_length("intents", examples)
     return specs
 
 
@@ -181,6 +191,15 @@ def _list(value: object, key: str, of: str) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise _wrong(key, f"a list of {of}", value)
     return list(value)
+
+
+def _category(value: object) -> str:
+    return _text(value, "keywords") if value != "" else ""
+
+
+def _check_length(key: str, texts: Sequence[str]) -> None:
+    if (length := sum(map(len, texts))) > MOST_CHARACTERS:
+        raise _wrong(key, f"at most {MOST_CHARACTERS} characters together", length)
 
 
 def _text(value: object, key: str) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from aural.insight.emotion import EMOTIONS
@@ -37,6 +38,7 @@ SKILLS = {
 TESTS = (*SKILLS, *LASTING)
 EXTRAS = {"intent": ("score",), "emotion": ("for_s", "score"), "safety": ("severity",)}
 KEYS = frozenset({"any", "all", "role", "within_s", "cooldown_s", "webhook"})
+MOST_SEARCHES = 64
 WITHIN_S = 60.0
 COOLDOWN_S = 60.0
 
@@ -106,14 +108,19 @@ class Needs:
         return cls(frozenset(SKILLS[one.kind] for one in conditions if one.kind in SKILLS), (*listed, *named))
 
     def search(self, asked: Asked) -> Search:
-        """For a request."""
-        wide = replace(
-            asked,
-            skills=asked.skills | self.skills,
-            phrases=tuple(dict.fromkeys((*asked.phrases, *self.phrases))),
-        )
-        given = {(phrase.text, phrase.category) for phrase in asked.phrases}
-        return Search(asked, wide, frozenset((one.text, one.category) for one in self.phrases) - given)
+        """For a request. Who asks alike gets the same one, so that the worker is told it once."""
+        return _search(self, asked)
+
+
+@lru_cache(MOST_SEARCHES)
+def _search(needs: Needs, asked: Asked) -> Search:
+    wide = replace(
+        asked,
+        skills=asked.skills | needs.skills,
+        phrases=tuple(dict.fromkeys((*asked.phrases, *needs.phrases))),
+    )
+    given = {(phrase.text, phrase.category) for phrase in asked.phrases}
+    return Search(asked, wide, frozenset((one.text, one.category) for one in needs.phrases) - given)
 
 
 def parse_rules(table: Mapping[str, Any], asked: Asked, *, has_llm: bool = False) -> tuple[Rule, ...]:

@@ -1,9 +1,11 @@
-"""What was found as JSON: schema 1, described in docs/insights.md. Names are those of Amazon Transcribe Call Analytics
-where it has them, in snake case; times are milliseconds of the audio that came."""
+"""What was found as JSON: schema 1, described in docs/insights.md and by `data/insights.schema.json`. Names are those
+of Amazon Transcribe Call Analytics where it has them, in snake case; times are milliseconds of the audio that came."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from aural.insight.call import Call, Mood
@@ -15,6 +17,12 @@ from aural.types import SAMPLE_RATE
 
 SCHEMA = "1"
 QUARTER_NAMES = ("q1", "q2", "q3", "q4")
+
+
+@cache
+def schema_file() -> bytes:
+    """The JSON Schema (draft 2020-12) of what is written here."""
+    return (files("aural.insight") / "data" / "insights.schema.json").read_bytes()
 
 
 def ms(samples: int) -> int:

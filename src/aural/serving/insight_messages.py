@@ -25,7 +25,15 @@ class Analyse:
     """To the worker: utterances, and what to look for in them."""
 
     utterances: tuple[Utterance, ...]
-    asked: Asked
+    slot: int
+    """Where the worker keeps what is asked: thousands of phrases are told once, not with each utterance."""
+    asked: Asked | None = None
+    """What is in that slot from now on; None when that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """From the worker: labels are not learnt yet. It has done a step of it; the order is to be given again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,12 +17,13 @@ from aural.errors import EngineFailed, Overloaded
 from aural.insight.request import Asked
 from aural.insight.types import Findings, Utterance
 from aural.metrics import Metrics
-from aural.serving.insight_messages import Analyse, Analysed, Warm, WarmUp
-from aural.serving.messages import Mishap
+from aural.serving.insight_messages import Analyse, Analysed, Learning, Warm, WarmUp
+from aural.serving.messages import Mishap, pack
 from aural.serving.supervisor import WorkerProcess, spawn
 
 log = logging.getLogger("aural.insights")
 
+MODULE = "aural.serving.insight_worker"
 MOST_WAITING = 256
 """Orders that may wait. An order is one utterance of a stream, or up to `CHUNK` of a file."""
 CHUNK = 16
@@ -29,26 +31,58 @@ CHUNK = 16
 LIVE, FILE = 0, 1
 STALL_S = 60.0
 """An order that takes longer has a worker that hangs."""
-THREADS = "1"
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 BUSY_RETRY_S = 2.0
+SLOTS = 64
+"""Of what callers ask, that the worker keeps; who comes after so many others is told again."""
+ANY = Asked()
+REHEARSAL = (Utterance("", "hello"), Utterance("", "你好", language="zh"))
+"""Looked at first: what the server's file asks is learnt then, and not when the first caller speaks."""
 
 
 @dataclass(order=True)
 class _Order:
     urgency: int
     number: int
-    message: Analyse = field(compare=False)
+    utterances: tuple[Utterance, ...] = field(compare=False)
+    asked: Asked = field(compare=False)
     answer: asyncio.Future[tuple[Findings, ...]] = field(compare=False)
+
+
+class _Slots:
+    """What the worker has been told, by identity: to compare thousands of phrases would take as long as to send
+    them."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[int, tuple[Asked, int]] = OrderedDict()
+
+    def message(self, order: _Order) -> Analyse:
+        asked = order.asked
+        known = self._told.pop(id(asked), None)
+        slot = known[1] if known else self._free()
+        self._told[id(asked)] = asked, slot
+        return Analyse(order.utterances, slot, None if known else asked)
+
+    def _free(self) -> int:
+        if len(self._told) < SLOTS:
+            return len(self._told)
+        _, (_, slot) = self._told.popitem(last=False)
+        return slot
 
 
 class Insights:
     """The skills, in a process of their own. Starts with the first order, or when told to."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, own: Asked = ANY) -> None:
+        """`own` is what callers get who do not say: the worker learns it first."""
         self.models: tuple[str, ...] = ()
         self._metrics = metrics
+        self._own = own
         self._waiting: asyncio.PriorityQueue[_Order] = asyncio.PriorityQueue()
+        self._open = 0
+        """Orders that callers wait for."""
         self._numbers = itertools.count()
+        self._slots = _Slots()
         self._task: asyncio.Task[None] | None = None
         self._worker: WorkerProcess | None = None
 
@@ -65,35 +99,43 @@ class Insights:
         while not self._waiting.empty():
             self._waiting.get_nowait().answer.cancel()
 
-    def admit(self, orders: int = 1) -> None:
-        """Raises Overloaded when there is no room for so many orders."""
-        if self._waiting.qsize() + orders > MOST_WAITING:
+    def admit(self) -> None:
+        """Raises Overloaded when there is no room for one more order."""
+        if self._open >= MOST_WAITING:
             self._metrics.insights_skipped.inc()
             raise Overloaded(f"{MOST_WAITING} utterances wait for insights already", BUSY_RETRY_S)
 
     async def one(self, utterance: Utterance, asked: Asked) -> Findings:
         """Of a live utterance; raises Overloaded at once when there is no room, and EngineFailed."""
-        self.admit()
-        [findings] = await self._order(LIVE, (utterance,), asked)
+        [findings] = await self._found(LIVE, (utterance,), asked)
         return findings
 
     async def many(self, utterances: Sequence[Utterance], asked: Asked) -> tuple[Findings, ...]:
         """Of a file or a text, chunk by chunk, so that it never fills the queue; raises Overloaded and EngineFailed."""
         found: list[Findings] = []
         for first in range(0, len(utterances), CHUNK):
-            self.admit()
-            found += await self._order(FILE, tuple(utterances[first : first + CHUNK]), asked)
+            found += await self._found(FILE, tuple(utterances[first : first + CHUNK]), asked)
         return tuple(found)
 
-    async def _order(self, urgency: int, utterances: tuple[Utterance, ...], asked: Asked) -> tuple[Findings, ...]:
+    async def _found(self, urgency: int, utterances: tuple[Utterance, ...], asked: Asked) -> tuple[Findings, ...]:
+        self.admit()
         self.start()
-        answer: asyncio.Future[tuple[Findings, ...]] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Order(urgency, next(self._numbers), Analyse(utterances, asked), answer))
+        self._open += 1
         began = time.perf_counter()
         try:
-            return await answer
+            findings = await self._put(urgency, utterances, asked)
+            self._metrics.insights.inc(len(findings))
+            return findings
         finally:
+            self._open -= 1
             self._metrics.insight_s.observe(time.perf_counter() - began)
+
+    def _put(
+        self, urgency: int, utterances: tuple[Utterance, ...], asked: Asked
+    ) -> asyncio.Future[tuple[Findings, ...]]:
+        answer: asyncio.Future[tuple[Findings, ...]] = asyncio.get_running_loop().create_future()
+        self._waiting.put_nowait(_Order(urgency, next(self._numbers), utterances, asked, answer))
+        return answer
 
     async def _work(self) -> None:
         """Order after order; the worker is there before the first one comes."""
@@ -104,11 +146,11 @@ class Insights:
             if order.answer.done():
                 continue
             try:
-                self._settle(order, await self._ask(order.message))
+                self._settle(order, await self._ask(order))
             except asyncio.CancelledError:
                 order.answer.cancel()
                 raise
-            except (OSError, EOFError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever broke, the next order shall find a worker that answers
                 await self._end()
                 log.warning("insight worker lost", extra={"error": f"{type(error).__name__}: {error}"})
                 if not order.answer.done():
@@ -117,30 +159,51 @@ class Insights:
     def _settle(self, order: _Order, reply: object) -> None:
         if order.answer.done():
             return
-        if isinstance(reply, Analysed):
-            self._metrics.insights.inc(len(reply.findings))
-            order.answer.set_result(reply.findings)
-        else:
-            words = reply.message if isinstance(reply, Mishap) else "it said something else"
-            order.answer.set_exception(EngineFailed(f"insights failed on this text: {words}"))
+        match reply:
+            case Analysed(findings):
+                order.answer.set_result(findings)
+            case Learning():  # behind all who came meanwhile, files too: it may take a while
+                order.urgency, order.number = FILE, next(self._numbers)
+                self._waiting.put_nowait(order)
+            case Mishap(message):
+                order.answer.set_exception(EngineFailed(f"insights failed on this text: {message}"))
+            case _:
+                order.answer.set_exception(EngineFailed(f"the worker of the insights said {type(reply).__name__}"))
 
-    async def _ask(self, message: Analyse) -> object:
+    async def _ask(self, order: _Order) -> object:
         worker = await self._running()
+        message = self._slots.message(order)
+        is_long = message.asked is not None and message.asked.phrases
+        parts = await asyncio.to_thread(pack, message) if is_long else pack(message)
         async with asyncio.timeout(STALL_S):
-            return await worker.ask(message)
+            return await worker.exchange(parts)
 
     async def _running(self) -> WorkerProcess:
         if self._worker is None:
-            environment = os.environ | {"OMP_NUM_THREADS": THREADS, "OPENBLAS_NUM_THREADS": THREADS}
-            self._worker = await spawn(environment, "aural.serving.insight_worker")
-            async with asyncio.timeout(STALL_S):
-                reply = await self._worker.ask(WarmUp())
-            if isinstance(reply, Warm):
-                self.models = reply.models
-            log.info("insights ready", extra={"models": self.models})
+            self._slots = _Slots()
+            self._worker = await spawn(os.environ | ENVIRONMENT, MODULE)
+            try:
+                await self._warm_up(self._worker)
+            except BaseException:  # what it may say later is no answer to what it is asked next
+                await self._end()
+                raise
         return self._worker
+
+    async def _warm_up(self, worker: WorkerProcess) -> None:
+        async with asyncio.timeout(STALL_S):
+            reply = await worker.ask(WarmUp())
+        if isinstance(reply, Warm):
+            self.models = reply.models
+        log.info("insights ready", extra={"models": self.models})
+        self._put(FILE, REHEARSAL, self._own).add_done_callback(_forgotten)
 
     async def _end(self) -> None:
         if self._worker:
             await self._worker.end()
         self._worker = None
+
+
+def _forgotten(answer: asyncio.Future[tuple[Findings, ...]]) -> None:
+    """Nobody waits for it: what went wrong will be told to who asks."""
+    if not answer.cancelled():
+        answer.exception()

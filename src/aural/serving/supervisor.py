@@ -65,7 +65,11 @@ class WorkerProcess:
 
     async def ask(self, message: object) -> object:
         """Its reply; raises OSError or EOFError when it is gone."""
-        self.writer.writelines(messages.pack(message))
+        return await self.exchange(messages.pack(message))
+
+    async def exchange(self, parts: Sequence[bytes | memoryview]) -> object:
+        """The reply to a message that is packed already; raises what `ask` raises."""
+        self.writer.writelines(parts)
         await self.writer.drain()
         return await messages.read(self.reader)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -56,7 +57,8 @@ class Understanding:
         source = Source(request=REQUEST.get())
         alerts = [self.act(alert, source) for alert in of_call(self.settings.rules, found, length)]
         turns = [Turn(turn.utterance, search.told(turn.findings)) for turn in found]
-        return insights_json(of_turns(turns, asked, length), asked, alerts, reading)
+        call = await asyncio.to_thread(of_turns, turns, asked, length)
+        return await asyncio.to_thread(insights_json, call, asked, alerts, reading)
 
     async def read_on(self, reading: Reading, turns: Sequence[Turn], asked: Asked, *, final: bool) -> Reading:
         """What a language model makes of a call that goes on, or has ended; never raises. `turns` begin with those of
