@@ -16,6 +16,7 @@ from aural.types import SAMPLE_RATE
 from tests.api.test_insights import CALL, LOBSTER, transcribed, understood
 from tests.api.test_live_insights import of_type, streamed
 from tests.conftest import Recording, Server, serving
+from tests.insight.conform import conforming_events, conforms
 from tests.serving.test_reading import judging
 from tests.standin.chat import GOOD, Question, hears, stand_in, text_of
 
@@ -45,6 +46,7 @@ def test_a_text_is_summarised_and_judged(reading: tuple[Server, list[Question]])
     questions.clear()
     status, answer = understood(server, utterances=CALL, redact=True, language="en")
     assert status == 200
+    conforms(answer)
     assert answer["call"]["summary"]["short"] == GOOD["summary"]
     assert answer["call"]["kind"] == "abstractive"
     assert [one["emotion"]["label"] for one in answer["utterances"]] == ["anger"] * len(CALL)
@@ -71,6 +73,7 @@ def test_a_file_goes_as_sound_and_what_is_private_does_not(
         questions.clear()
         status, answer = transcribed(server, audio, insights="summary,emotion", redact=redact)
         assert status == 200
+        conforms(answer["insights"])
         assert [hears(question) for question in questions] == [redact == "false"]
         assert answer["insights"]["utterances"][0]["engine"]["language_model"]["skills"] == ["emotion"]
 
@@ -82,6 +85,7 @@ def test_a_stream_is_judged_and_summed_up(reading: tuple[Server, list[Question]]
     voice = np.concatenate([np.pad(one, (0, SAMPLE_RATE)) for one in clip])
     asked: dict[str, Any] = {"insights": ["summary", "emotion"]}
     events = asyncio.run(streamed(server, voice, {"aural": asked}, "whisper-tiny.en"))
+    assert conforming_events(events)
     found = of_type(events, "aural.utterance_insights")
     judged = [one for one in found if "language_model" in one["engine"]]
     assert {one["item_id"] for one in judged} == {one["item_id"] for one in found}

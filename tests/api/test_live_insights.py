@@ -16,7 +16,7 @@ from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
 from tests.api.wire import form
 from tests.conftest import Recording, Server, serving, wait_until
-from tests.insight.conform import conforming_events
+from tests.insight.conform import conforming_events, conforms
 from tests.serving.test_webhook import receiver
 
 LOBSTER = "libri-367-130732-0001"
@@ -165,6 +165,7 @@ def test_an_alert_of_a_text_names_its_request_and_hides_what_is_private(
     body = json.dumps({"text": "on the 4th of may 2011 i will kill you", "insights": "terms"}).encode()
     status, answer = server.post("/v1/insights", body, Content_Type="application/json", X_Request_Id="case-9")
     assert status == 200
+    conforms(answer)
     [alert] = answer["alerts"]
     assert (alert["name"], alert["request_id"], alert["call"]) == ("threat", "case-9", None)
     assert alert["points_of_interest"][0]["text"] == "on [DATE] i will kill you"

@@ -130,3 +130,9 @@ def test_what_only_rules_look_for_is_not_told() -> None:
     assert told.skipped == (Skill.KEYWORDS,)
     by_default = settings.search(settings.asked)
     assert [word.phrase for word in by_default.told(Findings(keywords=tuple(words))).keywords] == ["lobster", "leave"]
+
+
+def test_who_asks_alike_gets_the_same_search() -> None:
+    settings = read(RULES)
+    first, second = (settings.search(Asked(phrases=(Phrase("lobster"),))) for _ in range(2))
+    assert first.wide is second.wide
