@@ -93,6 +93,14 @@ async def test_what_is_live_goes_before_files(folder: Path) -> None:
 
 
 @in_loop
+async def test_long_utterances_of_a_file_are_looked_at_a_few_at_a_time(folder: Path) -> None:
+    long = "x" * insights.CHUNK_CHARACTERS
+    async with desk_in(folder) as desk:
+        assert len(await desk.many("a", "b", long, "c", "d")) == 5
+        assert desk.said() == ["a", long, "c"]
+
+
+@in_loop
 async def test_there_is_room_for_so_many_and_then_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(insights, "MOST_WAITING", 2)
     async with desk_in(folder) as desk:

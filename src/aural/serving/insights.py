@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aural.errors import EngineFailed, Overloaded
@@ -27,7 +27,8 @@ MODULE = "aural.serving.insight_worker"
 MOST_WAITING = 256
 """Orders that may wait. An order is one utterance of a stream, or up to `CHUNK` of a file."""
 CHUNK = 16
-"""Utterances of a file that are looked at in one go: a live one waits for so many at most."""
+CHUNK_CHARACTERS = 2_000
+"""Utterances of a file that are looked at in one go: a live one waits for so many, or for so much text, at most."""
 LIVE, FILE = 0, 1
 STALL_S = 60.0
 """An order that takes longer has a worker that hangs."""
@@ -113,8 +114,8 @@ class Insights:
     async def many(self, utterances: Sequence[Utterance], asked: Asked) -> tuple[Findings, ...]:
         """Of a file or a text, chunk by chunk, so that it never fills the queue; raises Overloaded and EngineFailed."""
         found: list[Findings] = []
-        for first in range(0, len(utterances), CHUNK):
-            found += await self._found(FILE, tuple(utterances[first : first + CHUNK]), asked)
+        for chunk in _chunks(utterances):
+            found += await self._found(FILE, chunk, asked)
         return tuple(found)
 
     async def _found(self, urgency: int, utterances: tuple[Utterance, ...], asked: Asked) -> tuple[Findings, ...]:
@@ -201,6 +202,18 @@ class Insights:
         if self._worker:
             await self._worker.end()
         self._worker = None
+
+
+def _chunks(utterances: Sequence[Utterance]) -> Iterator[tuple[Utterance, ...]]:
+    chunk: list[Utterance] = []
+    for one in utterances:
+        size = sum(len(other.text) for other in chunk) + len(one.text)
+        if len(chunk) == CHUNK or (chunk and size > CHUNK_CHARACTERS):
+            yield tuple(chunk)
+            chunk = []
+        chunk.append(one)
+    if chunk:
+        yield tuple(chunk)
 
 
 def _forgotten(answer: asyncio.Future[tuple[Findings, ...]]) -> None:
