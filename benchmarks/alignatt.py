@@ -59,7 +59,7 @@ class LocalAgreement:
     def hear(self, samples: Samples, *, is_last: bool) -> str:
         [heard] = self._engine.transcribe([Clip(samples, Options(language="en"), is_draft=not is_last)])
         found = tokens(heard)
-        growth = self._stabilizer.settle(found) if is_last else self._stabilizer.hear(found).growth
+        growth = self._stabilizer.settle(found) if is_last else self._stabilizer.hear(found, len(samples)).growth
         self._text += written(growth)
         return self._text
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aural.insight import live_redaction
 from aural.insight.entities import PRIVATE
 from aural.insight.live_redaction import Growing
 from aural.types import Word
@@ -81,3 +82,23 @@ def test_what_is_no_number_is_told_at_once() -> None:
     growing = Growing(PRIVATE)
     assert growing.grow(" see you on friday").text == " see you on friday"
     assert growing.draft(" at half past two") == " at half past two"
+
+
+def test_a_text_without_end_is_not_looked_through_from_its_beginning(monkeypatch) -> None:
+    longest = 0
+    looked = live_redaction.private
+
+    def private(text: str, *args: object, **named: object) -> list:
+        nonlocal longest
+        longest = max(longest, len(text))
+        return looked(text, *args, **named)
+
+    monkeypatch.setattr(live_redaction, "private", private)
+    growing = Growing(PRIVATE)
+    said = SAID.split() * 100
+    told = [growing.grow(f" {word}", (Word(f" {word}", at, at + 1, 1.0),)) for at, word in enumerate(said)]
+    told.append(growing.end())
+    part = " well my card is [CARD_NUMBER] and that's it for 2 weeks"
+    assert "".join(piece.text for piece in told) == growing.told == part * 100
+    assert "".join(word.text for piece in told for word in piece.words) == growing.told
+    assert longest < 4 * live_redaction.CONTEXT_CHARACTERS

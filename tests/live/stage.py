@@ -7,19 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+from hypothesis import strategies as st
 
 from aural.audio.vad import FRAME_SAMPLES
+from aural.engines.base import Capabilities
+from aural.errors import AuralError
 from aural.live import events
+from aural.live.ask import Ask
 from aural.live.checkpoint import Checkpoint
 from aural.live.events import Event
-from aural.live.session import Ask, Session
+from aural.live.session import Session
 from aural.live.settings import LiveSettings
 from aural.types import SAMPLE_RATE, Clip, Samples, Segment, Transcript
 
+T = TypeVar("T")
 WORD_SAMPLES = SAMPLE_RATE * 3 // 10
 STEP = SAMPLE_RATE // 2
+CAN = Capabilities(("en", "de", "fr", "zh"), 30 * SAMPLE_RATE, detects_language=True)
+NEW = Checkpoint(0, "u", 0)
 
 
 def spoken(*numbers: int) -> Samples:
@@ -41,7 +50,7 @@ def read(clip: Clip) -> Transcript:
 
 @dataclass
 class Stage:
-    """Plays audio to a session and answers what it asks."""
+    """Plays audio to a session and answers what it asks. What `hear` raises is why a clip could not be heard."""
 
     session: Session
     hear: Callable[[Clip], Transcript] = read
@@ -51,8 +60,14 @@ class Stage:
     _rest: Samples = field(default_factory=lambda: np.empty(0, np.float32))
 
     @classmethod
-    def of(cls, settings: LiveSettings | None = None, hear: Callable[[Clip], Transcript] = read) -> Stage:
-        return cls(Session(settings or LiveSettings(), Checkpoint(0, "u", 0), detects_language=True), hear)
+    def of(
+        cls,
+        settings: LiveSettings | None = None,
+        hear: Callable[[Clip], Transcript] = read,
+        *,
+        begin: Checkpoint = NEW,
+    ) -> Stage:
+        return cls(Session(settings or LiveSettings(), begin, CAN), hear)
 
     def play(self, audio: Samples, cuts: Iterable[int] = (), *, answer: bool = True) -> None:
         """In pieces of these lengths, the rest at once, each followed by the answer to what is wanted then."""
@@ -75,7 +90,12 @@ class Stage:
             if self._open is None or not answer:
                 return
             ask, self._open = self._open, None
-            self.session.answer(ask.id, self.hear(ask.clip))
+            try:
+                heard = self.hear(ask.clip)
+            except AuralError as error:
+                self.session.fail(ask.id, error)
+            else:
+                self.session.answer(ask.id, heard)
             self.events += self.session.take()
 
     def finish(self) -> list[Event]:
@@ -85,7 +105,7 @@ class Stage:
 
     @property
     def finals(self) -> list[events.Final]:
-        return [event for event in self.events if isinstance(event, events.Final)]
+        return self.told(events.Final)
 
     @property
     def texts(self) -> list[str]:
@@ -93,6 +113,9 @@ class Stage:
 
     def kinds(self) -> list[str]:
         return [type(event).__name__ for event in self.events]
+
+    def told(self, kind: type[T]) -> list[T]:
+        return [event for event in self.events if isinstance(event, kind)]
 
 
 def _cut(audio: Samples, cuts: Iterable[int]) -> list[Samples]:
@@ -105,3 +128,35 @@ def _cut(audio: Samples, cuts: Iterable[int]) -> list[Samples]:
 
 def said(numbers: Sequence[int]) -> str:
     return " ".join(f"w{number}" for number in numbers)
+
+
+def checked(stage: Stage) -> Stage:
+    """What holds of every session that has ended."""
+    ended = stage.events[-1]
+    assert isinstance(ended, events.Ended)
+    assert ended.totals.is_closed, ended.totals
+    committed: dict[str, str] = {}
+    for event in stage.events:
+        if isinstance(event, events.Committed):
+            committed[event.utterance] = committed.get(event.utterance, "") + event.text
+        elif isinstance(event, events.Final):
+            assert committed.pop(event.utterance, "") == event.text
+    for before, after in pairwise(stage.finals):
+        assert before.end <= after.start
+    return stage
+
+
+audios = st.lists(st.tuples(st.integers(1, 12), st.sampled_from([0.1, 0.3, 0.6, 1.5])), min_size=1, max_size=6)
+
+
+def built(parts: list[tuple[int, float]]) -> Samples:
+    """Runs of so many words, each with so many seconds of silence after it."""
+    sounds, number = [], 1
+    for count, silence_s in parts:
+        sounds += [spoken(*range(number, number + count)), pause(silence_s)]
+        number += count
+    return np.concatenate(sounds)
+
+
+def said_in(parts: list[tuple[int, float]]) -> str:
+    return said(range(1, sum(count for count, _ in parts) + 1))

@@ -21,8 +21,8 @@ def heard(text: str) -> list:
 def played(*hypotheses: str, final: str) -> tuple[list[str], str]:
     """What was committed after each hypothesis, and in the end."""
     one, grown, steps = Stabilizer(), "", []
-    for text in hypotheses:
-        grown += written(one.hear(heard(text)).growth)
+    for end, text in enumerate(hypotheses):
+        grown += written(one.hear(heard(text), end).growth)
         steps.append(grown)
     return steps, grown + written(one.settle(heard(final)))
 
@@ -62,10 +62,34 @@ def test_agreed_hypotheses_end_in_the_final(text):
 def test_words_beyond_a_cut_belong_to_the_next_piece():
     one = Stabilizer()
     for text in (" one two three four", " one two three four"):
-        one.hear(heard(text))
-    rest, following = one.split(heard(" one two"))
+        one.hear(heard(text), 900)
+    rest, following = one.split(heard(" one two"), 500)
     assert written(rest) == ""
-    assert written(following.hear(heard(" three four five")).draft) == " five"
+    assert written(following.hear(heard(" three four five"), 1000).draft) == " five"
+
+
+@pytest.mark.parametrize("final", ["", " one", " one two"])
+def test_words_committed_before_a_cut_stay_with_their_piece(final):
+    one = Stabilizer()
+    for end, text in enumerate((" one two three", " one two three"), 1):
+        one.hear(heard(text), 100 * end)
+    rest, following = one.split(heard(final), 150)
+    assert written(rest) == ""
+    assert written(following.hear(heard(" four five six"), 400).draft) == " four five six"
+
+
+@pytest.mark.parametrize(
+    ("first", "draft"),
+    [
+        (" three four five", " five"),
+        (" tree four five", " five"),
+        (" three", ""),
+        (" six seven eight", " six seven eight"),
+    ],
+)
+def test_words_beyond_a_cut_are_taken_over_where_they_are_heard(first, draft):
+    one = Stabilizer([*heard(" three four")])
+    assert written(one.hear(heard(first), 300).draft) == draft
 
 
 def test_nearest_prefix():

@@ -195,9 +195,9 @@ class Conversation:
             case "input_audio_buffer.append":
                 await self._hear(stream, _audio(message.get("audio")))
             case "input_audio_buffer.commit":
-                stream.commit(_reference(message))
+                await stream.commit(_reference(message))
             case "input_audio_buffer.clear":
-                stream.clear()
+                await stream.clear()
             case "session.update" | "transcription_session.update":
                 await self._update(stream, self._asked(message))
             case "aural.finish":

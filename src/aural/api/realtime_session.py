@@ -12,7 +12,7 @@ from aural.errors import BadRequest, UnsupportedParameter
 from aural.insight.settings import InsightSettings
 from aural.insight.types import Role
 from aural.languages import parse_language
-from aural.live.settings import Format, LiveSettings, Manual, SemanticVad, ServerVad, Turns
+from aural.live.settings import MOST_PREFIX_MS, Format, LiveSettings, Manual, SemanticVad, ServerVad, Turns
 from aural.serving.companion import LiveWish
 from aural.types import Options, Timestamps
 
@@ -280,7 +280,9 @@ def _server_vad(asked: Mapping[str, Any], where: str = "turn_detection") -> dict
         "type": "server_vad",
         "threshold": _number(asked.get("threshold", usual.threshold), f"{where}.threshold", 0, 1),
         "prefix_padding_ms": int(
-            _number(asked.get("prefix_padding_ms", usual.prefix_padding_ms), f"{where}.prefix_padding_ms", 0, MOST_MS)
+            _number(
+                asked.get("prefix_padding_ms", usual.prefix_padding_ms), f"{where}.prefix_padding_ms", 0, MOST_PREFIX_MS
+            )
         ),
         "silence_duration_ms": int(
             _number(

@@ -36,8 +36,8 @@ class StreamDecoder:
         if not whole:
             self._rest = data
             return _NOTHING
+        self._rest = data[whole:]  # also when these are refused: what comes next goes on there
         samples = checked(mono(to_float32(memoryview(data)[:whole], self._encoding), self._channels))
-        self._rest = data[whole:]
         return samples if self._rate == SAMPLE_RATE else self._resampled(samples)
 
     def flush(self) -> Samples:

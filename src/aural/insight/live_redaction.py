@@ -14,6 +14,10 @@ from aural.insight.redaction import private
 from aural.insight.words import folded
 from aural.types import Word
 
+CONTEXT_CHARACTERS = 1_000
+"""Of what was told, that may decide what comes after it: several numbers long, and more than a word that says what a
+number is stands before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -32,6 +36,7 @@ class Growing:
         """All that was given out."""
         self.categories = tuple(categories)
         self._heard = told
+        """From a while before `_at` on: a text without end costs what a short one does."""
         self._words: list[tuple[int, int, Word]] = []
         self._at = len(told)
         """How much of what was heard has been told, or replaced."""
@@ -56,7 +61,15 @@ class Growing:
         words = _without(self._words, self._at, at, found)
         self._at = at
         self.told += text
+        self._forget()
         return Piece(text, words)
+
+    def _forget(self) -> None:
+        """What was told long ago decides nothing any more."""
+        gone = self._at - CONTEXT_CHARACTERS
+        if gone > CONTEXT_CHARACTERS:
+            self._heard, self._at = self._heard[gone:], self._at - gone
+            self._words = [(begin - gone, end - gone, word) for begin, end, word in self._words if begin >= gone]
 
     def _between(self, whole: str, until: int, *, ends: bool) -> tuple[str, list[Found], int]:
         """The text from what was told up to a place, what was taken out of it, and how far that reaches."""

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from aural.errors import BadRequest
 
 MOST_SAMPLES = 1 << 48
+MOST_AHEAD = 1_000
+"""Characters: more is not said in the seconds that a cut looks back on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Checkpoint:
     """The last of them."""
     language: str | None = None
     """What was detected."""
+    ahead: str = ""
+    """What is said right after `at` and was told already, where there was no pause to stop in."""
 
     @property
     def token(self) -> str:
@@ -44,4 +48,5 @@ class Checkpoint:
         """Whether the values are of their kinds: a token has been in a client's hands."""
         numbers = all(type(value) is int and 0 <= value < MOST_SAMPLES for value in (self.at, self.count))
         words = all(value is None or isinstance(value, str) for value in (self.last, self.language))
-        return numbers and words and isinstance(self.name, str)
+        is_short = isinstance(self.ahead, str) and len(self.ahead) <= MOST_AHEAD
+        return numbers and words and isinstance(self.name, str) and is_short

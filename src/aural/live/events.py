@@ -176,3 +176,13 @@ Event = (
     | Notice
     | Ended
 )
+
+
+def replaces(event: Event, last: Event) -> bool:
+    """Whether nobody needs the one before any more."""
+    match event, last:
+        case Draft(utterance), Draft(before):
+            return utterance == before
+        case Heard(), Heard():
+            return True
+    return False

@@ -16,18 +16,18 @@ class LanguageKeeper:
     """Decides from finals alone, so that it does not depend on when partials came."""
 
     def __init__(self, given: str | None, decided: str | None = None) -> None:
-        self._given = given
+        self.given = given
         self.decided = decided
         self._doubts = 0
 
     @property
     def asked(self) -> str | None:
         """What to ask of the engine; None is to detect it."""
-        return self._given or self.decided
+        return self.given or self.decided
 
     def final(self, transcript: Transcript) -> LanguageDetected | None:
         """Another final; returns what is to be told."""
-        if self._given or not transcript.segments:
+        if self.given or not transcript.segments:
             return None
         if self.decided:
             self._doubts = self._doubts + 1 if _is_nonsense(transcript) else 0

@@ -15,7 +15,7 @@ from typing import Protocol
 from aural.audio.level import quietest
 from aural.audio.vad import FRAME_SAMPLES
 from aural.live.gate import HYSTERESIS, Gate
-from aural.live.settings import Manual, SemanticVad, ServerVad, Turns
+from aural.live.settings import MOST_PREFIX_MS, Manual, SemanticVad, ServerVad, Turns
 from aural.live.tape import Tape
 from aural.live.utterance import Piece, Utterance
 from aural.types import SAMPLE_RATE, samples
@@ -54,12 +54,15 @@ class Turn:
         match turns:
             case ServerVad(_, prefix, silence, idle):
                 quiet = samples(silence / 1000)
-                return cls(samples(prefix / 1000), quiet, quiet, None if idle is None else samples(idle / 1000), False)
+                return cls(_prefix(prefix), quiet, quiet, None if idle is None else samples(idle / 1000), False)
             case SemanticVad(_, prefix, silence, longest):
-                return cls(samples(prefix / 1000), samples(silence / 1000), samples(longest / 1000), None, False)
+                return cls(_prefix(prefix), samples(silence / 1000), samples(longest / 1000), None, False)
             case Manual():
-                usual = ServerVad()
-                return cls(samples(usual.prefix_padding_ms / 1000), 0, 0, None, True)
+                return cls(_prefix(ServerVad().prefix_padding_ms), 0, 0, None, True)
+
+
+def _prefix(asked_ms: int) -> int:
+    return samples(min(asked_ms, MOST_PREFIX_MS) / 1000)
 
 
 class Listener(Protocol):
@@ -67,6 +70,7 @@ class Listener(Protocol):
 
     def opened(self, start: int) -> Utterance: ...
     def spoke(self, utterance: Utterance, at: int) -> None: ...
+    def begun(self, utterance: Utterance, start: int, onset: int, context: tuple[Piece, ...]) -> Piece: ...
     def piece_ended(self, piece: Piece) -> None: ...
     def stopped(self, utterance: Utterance, at: int) -> None: ...
     def closed(self, utterance: Utterance, end: int) -> None: ...
@@ -93,6 +97,7 @@ class Segmenter:
         """Of the frames of the open piece, from `_probabilities_from` on."""
         self._probabilities_from = tape.start
         self._recent: deque[Piece] = deque(maxlen=MOST_CONTEXT)
+        self._is_leaving = False
         self.obey(turns)
 
     def obey(self, turns: Turns) -> None:
@@ -125,6 +130,7 @@ class Segmenter:
             self._open_piece()
         if self.piece is not None:
             self._follow(self.piece, probability)
+        self._maybe_part()
         if self.utterance is not None and not self._turn.is_manual and self._is_over(self.utterance):
             self._on.stopped(self.utterance, self.now)
             self._close(self.utterance, min(self.gate.voice_end + TAIL, self.now))
@@ -150,6 +156,11 @@ class Segmenter:
         self._account(self.tape.end)
         return utterance
 
+    def leave(self) -> None:
+        """Open nothing new after the next pause, or the next cut: an utterance that only the caller ends ends there."""
+        self._is_leaving = True
+        self._maybe_part()
+
     def _open_piece(self) -> None:
         start = max(self.accounted, self.tape.start, self.gate.onset - self._turn.prefix)
         if self.utterance is None:
@@ -165,9 +176,8 @@ class Segmenter:
         self._probabilities_from = self.now - FRAME_SAMPLES
 
     def _add_piece(self, utterance: Utterance, start: int, onset: int) -> None:
-        context = self._context(start)
-        self.piece = Piece(utterance, start, onset, voiced_frames=self.gate.run, context=context)
-        self.piece.asked_to = self.piece.heard_to = onset
+        self.piece = self._on.begun(utterance, start, onset, self._context(start))
+        self.piece.voiced_frames = self.gate.run
         utterance.pieces.append(self.piece)
         self._probabilities = []
 
@@ -197,10 +207,14 @@ class Segmenter:
     def _cut(self, piece: Piece) -> None:
         """End the piece where it is quietest; speech goes on in the next one."""
         utterance, end = piece.utterance, self._quietest(piece)
+        piece.is_cut = True
         self._end_piece(piece, end)
-        if not self._turn.is_manual and end - utterance.start >= LONGEST_UTTERANCE:
+        is_long = not self._turn.is_manual and end - utterance.start >= LONGEST_UTTERANCE
+        if is_long or self._is_leaving:
             self._on.stopped(utterance, end)
             self._end_utterance(utterance, end)
+            if self._is_leaving:
+                return
             self.utterance = utterance = self._on.opened(end)
             self._on.spoke(utterance, end)
         first = (end - self._probabilities_from) // FRAME_SAMPLES
@@ -228,6 +242,13 @@ class Segmenter:
         if not silence or silence < self._turn.silence:
             return False
         return silence >= self._turn.longest_silence or self._on.sounds_finished(utterance)
+
+    def _maybe_part(self) -> None:
+        """Whoever leaves in manual mode does so between two pieces."""
+        utterance = self.utterance
+        if self._is_leaving and self._turn.is_manual and utterance is not None and self.piece is None:
+            assert utterance.pieces[-1].end is not None
+            self._end_utterance(utterance, max(self.quiet_to, utterance.pieces[-1].end))
 
     def _maybe_time_out(self) -> None:
         idle = self._turn.idle

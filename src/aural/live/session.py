@@ -11,60 +11,41 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aural import text
-from aural.audio.vad import FRAME_SAMPLES
-from aural.engines.guard import is_doubtful
-from aural.errors import AuralError, BadRequest
+from aural.engines.base import Capabilities
+from aural.errors import AuralError, BadRequest, EngineFailed
 from aural.live import events
+from aural.live.ask import Ask, Flight
 from aural.live.checkpoint import Checkpoint
 from aural.live.context import without
 from aural.live.events import Event, Ledger
 from aural.live.language import LanguageKeeper
 from aural.live.segmenter import Segmenter
 from aural.live.sentence import ends_sentence
-from aural.live.settings import LiveSettings, Manual
-from aural.live.stabilizer import Token, tokens, written
+from aural.live.settings import LiveSettings
+from aural.live.stabilizer import Stabilizer, Token, spelled, tokens
 from aural.live.tape import Tape
 from aural.live.utterance import Piece, Utterance
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Suppressed, Transcript, seconds
 
 MOST_REACH = 25 * SAMPLE_RATE
-SHORTEST_COMMIT = SAMPLE_RATE // 10
+SHORTEST_COMMIT = SAMPLE_RATE // 10 - SAMPLE_RATE // 400
+"""100 ms, less what a resampler may hold back of them: half of its filter, 2 ms from 8 kHz."""
 FIRST_STEP = SAMPLE_RATE // 2
 """The first words of a piece come after so much speech, however rare hypotheses have become."""
-ENOUGH_VOICE_FRAMES = SAMPLE_RATE // 4 // FRAME_SAMPLES + 1
-"""250 ms of voice: Silero's own least speech. With less of it a doubtful text is noise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A hypothesis that is wanted. It replaces the one that was asked for before."""
-
-    id: int
-    clip: Clip
-    is_final: bool
-    """Somebody has stopped speaking and waits for it."""
-
-
-@dataclass(slots=True)
-class _Flight:
-    """The ask that has not been answered yet."""
-
-    ask: Ask
-    piece: Piece
-    end: int
-    is_settled: bool
-    before: tuple[Token, ...]
-    """The words of the context that it hears again."""
+LACKING = 0.75
+"""Of the words that are certain to have been said. With fewer of them a final has left some out."""
+SESSION_FINISHED = "session_finished"
 
 
 class Session:
     """See the module. At most one hypothesis is under way at a time."""
 
-    def __init__(self, settings: LiveSettings, begin: Checkpoint, *, detects_language: bool = False) -> None:
-        """`begin` says where the clock starts and how utterances are named: a new session's, or where one stopped."""
+    def __init__(self, settings: LiveSettings, begin: Checkpoint, can: Capabilities) -> None:
+        """`begin` says where the clock starts and how utterances are named: a new session's, or where one stopped.
+        `can` is what the model can do."""
         self.settings = settings
         self.ledger = Ledger()
         self.is_finished = False
@@ -74,17 +55,19 @@ class Session:
         self._begin = begin
         self._count = begin.count
         self._last = begin.last
+        self._ahead = begin.ahead
+        """What is said from here on and was told already."""
         self._is_leaving = False
         self._events: list[Event] = []
         self._tape = Tape(begin.at)
         self._segments = Segmenter(self._tape, settings.turns, self)
-        self._detects_language = detects_language
-        self._keeper = LanguageKeeper(settings.options.language, begin.language)
+        self._can = can
+        self._keeper = _keeper(settings, can, begin.language)
         self._waiting: deque[Piece] = deque()
         """Pieces that have ended and are not heard yet."""
         self._utterances: deque[Utterance] = deque()
         """Not done yet, in order."""
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
         self._asks = 0
         self._reach = MOST_REACH
         self._told_heard = begin.at
@@ -92,6 +75,7 @@ class Session:
     # What comes in.
 
     def append(self, samples: Samples) -> None:
+        """More audio. What comes after the end counts as never sent."""
         if self.is_finished:
             return
         self._tape.append(samples)
@@ -107,11 +91,12 @@ class Session:
 
     def commit(self, reference: str | None = None) -> None:
         """End the open utterance here, or make one of the silence since the last."""
-        held = self._tape.end - self._segments.accounted
-        if held < SHORTEST_COMMIT:
+        if self.is_finished:
+            self._refuse(reference)
+        elif self._held < SHORTEST_COMMIT:
             message = (
                 "buffer too small. Expected at least 100ms of audio, "
-                f"but buffer only has {1000 * seconds(held):.2f}ms of audio."
+                f"but buffer only has {1000 * seconds(self._held):.2f}ms of audio."
             )
             error = BadRequest(message, code="input_audio_buffer_commit_empty")
             self._events.append(events.Failed(None, error, reference))
@@ -120,6 +105,9 @@ class Session:
 
     def clear(self) -> None:
         """Throw away the audio since the last utterance, and what was heard in it."""
+        if self.is_finished:
+            self._refuse(None)
+            return
         start, end = self._segments.accounted, self._tape.end
         utterance = self._segments.clear()
         if utterance is not None:
@@ -131,19 +119,22 @@ class Session:
         self.ledger = self.ledger.plus(cleared=end - start)
         self._events.append(events.Cleared(utterance.name if utterance else None, start, end))
 
-    def configure(self, settings: LiveSettings) -> None:
-        """Other settings from here on."""
-        if settings.options.language != self.settings.options.language:
-            self._keeper = LanguageKeeper(settings.options.language)
-        self.settings = settings
+    def configure(self, settings: LiveSettings, can: Capabilities) -> None:
+        """Other settings for the speech that begins from here on. `can` is what the model can do that hears it; it is
+        another one only before the first audio."""
+        is_same = settings.options.language == self._keeper.given
+        if not is_same or can != self._can:
+            self._keeper = _keeper(settings, can, self._keeper.decided if is_same else None)
+        self.settings, self._can = settings, can
         self._segments.obey(settings.turns)
 
     def leave(self) -> None:
-        """Stop between two utterances, as soon as may be. What was received after that place counts as never sent, and
-        `Notice` says where to go on."""
+        """Stop between two utterances, as soon as may be; between two pieces of one that only the caller would end.
+        What was received after that place counts as never sent, and `Notice` says where to go on."""
+        if self.is_finished:
+            return
         self._is_leaving = True
-        if isinstance(self.settings.turns, Manual) and self._segments.utterance is not None:
-            self._segments.commit()
+        self._segments.leave()
         self._maybe_leave()
 
     def finish(self) -> None:
@@ -151,7 +142,8 @@ class Session:
         if self.is_finished:
             return
         self.is_finished = True
-        if self._segments.utterance is not None or self._segments.gate.run:
+        is_beginning = self._segments.gate.run and self._held >= SHORTEST_COMMIT
+        if self._segments.utterance is not None or is_beginning:
             self._segments.commit()
         self._suppress(None, self._segments.accounted, self._tape.end)
         self._segments.accounted = self._tape.end
@@ -162,23 +154,27 @@ class Session:
         flight = self._landed(ask_id)
         if flight is None:
             return
-        heard: Transcript | None = text.spaced(transcript).shifted(flight.ask.clip.start)
+        written = text.spaced(text.in_script(transcript, flight.piece.settings.script))
+        heard: Transcript | None = written.shifted(flight.ask.clip.start)
         if heard and flight.before:
             heard = without(heard, flight.before, flight.piece.start, flight.end)
         if heard is None:
             flight.piece.is_alone = True
-        elif flight.piece.end == flight.end:
+        elif flight.is_final_of(flight.piece):
             flight.piece.settled = (flight.end, heard)
             self._settle()
         elif flight.piece.end is None:
             self._hear_again(flight, heard)
 
     def fail(self, ask_id: int, error: AuralError) -> None:
-        """It could not be heard. A partial is let go; an utterance whose final failed has failed."""
+        """It could not be heard, also when asked again. A partial is let go. A final has failed, and with it its
+        utterance; an early one, too, when nobody speaks on."""
         flight = self._landed(ask_id)
-        if flight is not None and flight.piece.end == flight.end:
-            flight.piece.utterance.error = error
-            flight.piece.settled = (flight.end, Transcript())
+        if flight is None:
+            return
+        flight.piece.is_trouble |= isinstance(error, EngineFailed)
+        if flight.ask.is_final:
+            flight.piece.settled = (flight.end, error)
             self._settle()
 
     def _maybe_leave(self) -> None:
@@ -190,6 +186,10 @@ class Session:
         self._segments.accounted = quiet_to
         self.ledger = self.ledger.plus(received=quiet_to - self._tape.end)
         self._settle()
+
+    def _refuse(self, reference: str | None) -> None:
+        message = f"expected no commit or clear after the end of the session, at {seconds(self._segments.accounted)} s"
+        self._events.append(events.Failed(None, BadRequest(message, code=SESSION_FINISHED), reference))
 
     # What goes out.
 
@@ -215,10 +215,10 @@ class Session:
         if self._waiting:
             piece = self._waiting[0]
             assert piece.end is not None
-            is_under_way = self._flight and self._flight.piece is piece and self._flight.end == piece.end
-            return None if is_under_way else self._ask(piece, piece.end, is_settled=True)
+            is_under_way = self._flight is not None and self._flight.is_final_of(piece)
+            return None if is_under_way else self._ask(piece, piece.end, is_final=True)
         piece_or_none = self._segments.piece
-        if piece_or_none is None or not self.settings.partials:
+        if piece_or_none is None or piece_or_none.is_trouble or not self.settings.partials:
             return None
         return self._wanted_of_open(piece_or_none, step)
 
@@ -238,6 +238,11 @@ class Session:
         return self._segments.utterance is not None or self._segments.gate.run > 0
 
     @property
+    def _held(self) -> int:
+        """Samples since the last utterance."""
+        return self._tape.end - self._segments.accounted
+
+    @property
     def unheard(self) -> int:
         """Samples of speech that wait to be heard: what the session owes."""
         return sum(len(piece) for piece in self._waiting)
@@ -245,28 +250,28 @@ class Session:
     def _wanted_of_open(self, piece: Piece, step: int) -> Ask | None:
         pause_end = self._segments.pause_end
         if pause_end is not None:
-            is_known = piece.settled is not None and piece.settled[0] == pause_end
             is_under_way = self._flight is not None and self._flight.end == pause_end
-            return None if is_known or is_under_way else self._ask(piece, pause_end, is_settled=True)
+            is_known = piece.is_settled_to(pause_end)
+            return None if is_known or is_under_way else self._ask(piece, pause_end, is_final=True)
         if piece.asked_to == piece.onset:
             step = min(step, FIRST_STEP)
         if self._flight is not None or self._segments.gate.voice_end - piece.asked_to < step:
             return None
-        return self._ask(piece, self._segments.now, is_settled=False)
+        return self._ask(piece, self._segments.now, is_final=False)
 
-    def _ask(self, piece: Piece, end: int, *, is_settled: bool) -> Ask:
-        context = piece.context_to(end, self._reach) if is_settled else ()
+    def _ask(self, piece: Piece, end: int, *, is_final: bool) -> Ask:
+        context = piece.context_to(end, self._reach) if is_final else ()
         before = tuple(token for one in context for token in one.own)
         start = context[0].start if before else piece.start
         samples = self._tape.cut(start, end) if piece.samples is None else piece.samples[start - piece.heard_from :]
-        options = replace(self.settings.options, language=self._keeper.asked)
+        options = replace(piece.settings.options, language=piece.keeper.asked)
         self._asks += 1
-        ask = Ask(self._asks, Clip(samples, options, start, is_draft=not is_settled), is_settled)
+        ask = Ask(self._asks, Clip(samples, options, start, is_draft=not is_final), is_final)
         piece.asked_to = end
-        self._flight = _Flight(ask, piece, end, is_settled, before)
+        self._flight = Flight(ask, piece, end, before)
         return ask
 
-    def _landed(self, ask_id: int) -> _Flight | None:
+    def _landed(self, ask_id: int) -> Flight | None:
         flight = self._flight
         if flight is None or flight.ask.id != ask_id:
             return None
@@ -275,21 +280,20 @@ class Session:
 
     # What hypotheses change.
 
-    def _hear_again(self, flight: _Flight, heard: Transcript) -> None:
+    def _hear_again(self, flight: Flight, heard: Transcript) -> None:
         """A hypothesis of speech that goes on."""
         piece = flight.piece
         piece.heard_to = flight.end
-        if flight.is_settled:
+        if flight.ask.is_final:
             piece.settled = (flight.end, heard)
-        if not heard.segments or _is_noise(piece, heard):
+        if not heard.segments or piece.is_noise(heard):
             return
-        change = piece.stabilizer.hear(tokens(heard))
-        self._grow(piece, change.growth, flight.end)
-        self._draft(piece, change.draft, flight.end)
+        change = piece.stabilizer.hear(tokens(heard), flight.end)
+        self._events += piece.utterance.hear(change.growth, change.draft, flight.end)
 
     def _settle(self) -> None:
         """Take the finals that are known, in order, and end the utterances that are heard."""
-        while self._waiting and _is_settled(self._waiting[0]):
+        while self._waiting and self._waiting[0].is_settled_to(self._waiting[0].end):
             self._finish_piece(self._waiting.popleft())
         while self._utterances and self._utterances[0].is_heard:
             self._finish_utterance(self._utterances.popleft())
@@ -301,41 +305,43 @@ class Session:
 
     def _farewell(self) -> events.Notice:
         at = self._segments.accounted
-        begin = Checkpoint(at, self._begin.name, self._count, self._last, self._keeper.decided)
+        begin = Checkpoint(at, self._begin.name, self._count, self._last, self._keeper.decided, self._ahead)
         message = f"send the audio from {seconds(at)} s on to a new session, with this token"
         return events.Notice("going_away", message, at, begin.token)
 
     def _finish_piece(self, piece: Piece) -> None:
+        heard = self._final_of(piece)
+        piece.transcript, piece.samples, piece.context, piece.own = heard, None, (), tuple(tokens(heard))
+        piece.is_lacking |= len(piece.own) < LACKING * piece.stabilizer.count_to(piece.end or 0)
+        told = piece.keeper.final(heard)
+        if told and self._can.detects_language:
+            self._events.append(told)
+        assert piece.end is not None
+        self._events += piece.utterance.hear(self._rest_of(piece), (), piece.end)
+
+    def _final_of(self, piece: Piece) -> Transcript:
+        """What the piece's final comes to: nothing, where it failed or is noise."""
         assert piece.settled is not None
         end, heard = piece.settled
-        if _is_noise(piece, heard):
+        if isinstance(heard, AuralError):
+            piece.utterance.error, piece.is_lacking = heard, True
+            return Transcript()
+        if piece.is_noise(heard):
             gap = Suppressed(piece.start, end, Reason.NO_SPEECH, text.plain(heard.segments))
-            heard = replace(heard, segments=(), suppressed=(gap,))
-        piece.transcript, piece.samples, piece.context, piece.own = heard, None, (), tuple(tokens(heard))
-        told = self._keeper.final(heard)
-        if told and self._detects_language:
-            self._events.append(told)
+            return replace(heard, segments=(), suppressed=(gap,))
+        return heard
+
+    def _rest_of(self, piece: Piece) -> tuple[Token, ...]:
+        """The words of its final that are not committed yet. Those committed beyond a cut go to who goes on there."""
+        if not piece.is_cut:
+            return piece.stabilizer.settle(piece.own)
+        assert piece.end is not None
+        rest, onward = piece.stabilizer.split(piece.own, piece.end)
         if piece.following is None:
-            rest = piece.stabilizer.settle(piece.own)
+            self._ahead = onward.text
         else:
-            rest, piece.following.stabilizer = piece.stabilizer.split(piece.own)
-        self._grow(piece, rest, end)
-        self._draft(piece, (), end)
-
-    def _grow(self, piece: Piece, growth: tuple[Token, ...], end: int) -> None:
-        utterance = piece.utterance
-        more = written(growth) if utterance.text else written(growth).lstrip()
-        if more:
-            utterance.text += more
-            words = tuple(token.word for token in growth if token.word)
-            self._events.append(events.Committed(utterance.name, more, words, end))
-
-    def _draft(self, piece: Piece, draft: tuple[Token, ...], end: int) -> None:
-        utterance = piece.utterance
-        shown = written(draft) if utterance.text else written(draft).lstrip()
-        if shown != utterance.draft:
-            utterance.draft = shown
-            self._events.append(events.Draft(utterance.name, shown, end))
+            piece.following.stabilizer = onward
+        return rest
 
     def _finish_utterance(self, utterance: Utterance) -> None:
         assert utterance.end is not None
@@ -373,6 +379,13 @@ class Session:
     def spoke(self, utterance: Utterance, at: int) -> None:
         self._events.append(events.SpeechStarted(utterance.name, at))
 
+    def begun(self, utterance: Utterance, start: int, onset: int, context: tuple[Piece, ...]) -> Piece:
+        alike = tuple(piece for piece in context if piece.keeper is self._keeper)
+        taken, self._ahead = Stabilizer(spelled(self._ahead)), ""
+        piece = Piece(utterance, self.settings, self._keeper, start, onset, context=alike, stabilizer=taken)
+        piece.asked_to = piece.heard_to = onset
+        return piece
+
     def piece_ended(self, piece: Piece) -> None:
         self._waiting.append(piece)
         self._settle()
@@ -400,19 +413,10 @@ class Session:
     def sounds_finished(self, utterance: Utterance) -> bool:
         """Whether the words so far, all of them heard, could be all that there is to say."""
         piece = self._segments.piece
-        pause_end = self._segments.pause_end
-        is_heard = not self._waiting and (
-            piece is None or (piece.settled is not None and piece.settled[0] == pause_end)
-        )
+        is_heard = not self._waiting and (piece is None or piece.is_settled_to(self._segments.pause_end))
         return is_heard and ends_sentence(utterance.text + utterance.draft)
 
 
-def _is_settled(piece: Piece) -> bool:
-    return piece.settled is not None and piece.settled[0] == piece.end
-
-
-def _is_noise(piece: Piece, heard: Transcript) -> bool:
-    """Whether a text is doubtful and there was hardly any voice."""
-    if piece.voiced_frames >= ENOUGH_VOICE_FRAMES:
-        return False
-    return any(is_doubtful(segment) for segment in heard.segments)
+def _keeper(settings: LiveSettings, can: Capabilities, decided: str | None) -> LanguageKeeper:
+    """What was decided elsewhere counts where the model hears that language."""
+    return LanguageKeeper(settings.options.language, decided if decided in can.languages else None)

@@ -8,6 +8,9 @@ from aural.audio.encoding import Encoding
 from aural.languages import Script
 from aural.types import Options
 
+MOST_PREFIX_MS = 5_000
+"""Of sound before an utterance: with more of it hardly any of a piece would be speech."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerVad:
@@ -16,6 +19,7 @@ class ServerVad:
     threshold: float = 0.5
     """Probability of speech that opens an utterance, 0 to 1."""
     prefix_padding_ms: int = 300
+    """Sound before the speech that belongs to it, at most `MOST_PREFIX_MS`."""
     silence_duration_ms: int = 500
     idle_timeout_ms: int | None = None
     """After so long without speech the silence becomes an utterance without text."""
@@ -52,7 +56,7 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """All of it may change during a session; the model may not once audio came."""
+    """All of it may change during a session, from the next audio on; the model only before the first audio."""
 
     model: str | None = None
     """None is the server's first."""

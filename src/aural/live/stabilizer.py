@@ -7,6 +7,7 @@ Macháček et al. 2023, "Turning Whisper into Real-Time Transcription System"). 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -57,7 +58,12 @@ def _raw_tokens(transcript: Transcript) -> list[Token]:
     words = [word for segment in transcript.segments for word in segment.words]
     if words:
         return [Token(word.text, word) for word in words if word.text.strip()]
-    return [Token(text) for segment in transcript.segments for text in _TOKEN.findall(segment.text)]
+    return [token for segment in transcript.segments for token in spelled(segment.text)]
+
+
+def spelled(text: str) -> list[Token]:
+    """The words of a plain text."""
+    return [Token(word) for word in _TOKEN.findall(text)]
 
 
 def written(some: Sequence[Token]) -> str:
@@ -67,44 +73,71 @@ def written(some: Sequence[Token]) -> str:
 class Stabilizer:
     """One piece of speech, heard again and again as it grows."""
 
-    def __init__(self) -> None:
-        self._committed: list[Token] = []
-        self._owed = ""
+    def __init__(self, taken: Sequence[Token] = (), owed: str = "") -> None:
+        """`taken` are words that were committed before the piece began and may be its first ones."""
+        self._committed = list(taken)
+        self._within = [0] * len(taken)
+        """Each of them was said before this sample, for certain."""
+        self._claimed = len(taken)
+        """How many of them no hypothesis has borne out yet."""
+        self._owed = owed
         """Marks of the last committed word, which the next hypothesis may still change."""
         self._tail: list[Token] = []
+        self._heard_to = 0
 
-    def hear(self, heard: Sequence[Token]) -> Heard:
-        """Another hypothesis of the speech so far."""
+    @property
+    def text(self) -> str:
+        """What is committed."""
+        return written(self._committed)
+
+    def count_to(self, end: int) -> int:
+        """How many words were committed that were said before a sample, for certain."""
+        return bisect_right(self._within, end)
+
+    def hear(self, heard: Sequence[Token], end: int) -> Heard:
+        """Another hypothesis of the speech so far, up to the sample `end`."""
         tail = self._tail_of(heard)
         agreed = _common(self._tail, tail)
         growth = self._commit(tail[:agreed])
-        self._tail = tail[agreed:]
+        self._tail, self._heard_to = tail[agreed:], end
         return Heard(growth, self._draft())
 
     def settle(self, heard: Sequence[Token]) -> tuple[Token, ...]:
         """The last hypothesis, of the whole speech; returns the rest of the text."""
-        self._tail = self._tail_of(heard)
+        self._tail = self._tail_of(heard, is_last=True)
         rest = self._draft()
         self._committed, self._tail, self._owed = [*self._committed, *self._tail], [], ""
         return rest
 
-    def split(self, heard: Sequence[Token]) -> tuple[tuple[Token, ...], Stabilizer]:
-        """The last hypothesis of a piece that was cut while its speaker went on: the rest of its text, and the
-        stabilizer of the next piece, in which the words that were committed beyond the cut are committed already."""
+    def split(self, heard: Sequence[Token], cut: int) -> tuple[tuple[Token, ...], Stabilizer]:
+        """The last hypothesis of a piece that was cut at a sample while its speaker went on: the rest of its text, and
+        the stabilizer of the next piece, in which the words that were committed beyond the cut are committed already.
+        Those are words that the hypothesis lacks; never ones that were said before the cut."""
         theirs, ours = [token.key for token in heard], [token.key for token in self._committed]
-        following = Stabilizer()
         covered = nearest_prefix(theirs, ours) if len(theirs) < len(ours) else len(ours)
+        covered = max(covered, self.count_to(cut))
         if covered < len(ours):
-            following._committed, following._owed = self._committed[covered:], self._owed
-            return (), following
-        return self.settle(heard), following
+            return (), Stabilizer(self._committed[covered:], self._owed)
+        return self.settle(heard), Stabilizer()
 
-    def _tail_of(self, heard: Sequence[Token]) -> list[Token]:
+    def _tail_of(self, heard: Sequence[Token], *, is_last: bool = False) -> list[Token]:
         """What a hypothesis has after the committed words."""
-        reached = self._reached(heard)
+        if self._claimed:
+            self._weigh_claim(heard, is_last=is_last)
+        reached, _ = self._reached(heard)
         if reached and self._committed and heard[reached - 1].key == self._committed[-1].key:
             self._owed = _marks(heard[reached - 1].text)
         return list(heard[reached:])
+
+    def _weigh_claim(self, heard: Sequence[Token], *, is_last: bool) -> None:
+        """Words that were taken over and are not among the first ones here lie before the cut: they count for
+        nothing."""
+        count, distance = len(self._committed), self._reached(heard)[1]
+        if 2 * distance <= count + 1:
+            self._claimed = 0
+        elif is_last or len(heard) >= count:
+            del self._committed[: self._claimed], self._within[: self._claimed]
+            self._claimed, self._owed = 0, self._owed if self._committed else ""
 
     def _draft(self) -> tuple[Token, ...]:
         return (Token(self._owed), *self._tail) if self._owed else tuple(self._tail)
@@ -114,19 +147,21 @@ class Stabilizer:
         if not agreed:
             return ()
         self._committed += agreed
+        self._within += [self._heard_to] * len(agreed)
         owed, self._owed = self._owed, _marks(agreed[-1].text)
         shown = [*agreed[:-1], replace(agreed[-1], text=_TRAILING_MARKS.sub("", agreed[-1].text))]
         return (Token(owed), *shown) if owed else tuple(shown)
 
-    def _reached(self, heard: Sequence[Token]) -> int:
-        """How many words of a hypothesis are committed already. It may spell them otherwise, or have more or fewer of
-        them: then the prefix is taken that is nearest to the committed words."""
+    def _reached(self, heard: Sequence[Token]) -> tuple[int, int]:
+        """How many words of a hypothesis are committed already, and how many of the committed ones it hears otherwise.
+        It may spell them otherwise, or have more or fewer of them: then the prefix is taken that is nearest to them."""
         ours = [token.key for token in self._committed]
         theirs = [token.key for token in heard]
         if theirs[: len(ours)] == ours:
-            return len(ours)
+            return len(ours), 0
         shift = max(0, len(ours) - LONGEST_ALIGNED)
-        return shift + nearest_prefix(ours[shift:], theirs[shift : shift + 2 * LONGEST_ALIGNED])
+        reached, distance = nearest(ours[shift:], theirs[shift : shift + 2 * LONGEST_ALIGNED])
+        return shift + reached, distance
 
 
 def nearest_prefix(ours: Sequence[str], theirs: Sequence[str]) -> int:

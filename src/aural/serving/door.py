@@ -91,6 +91,10 @@ class Door(ABC):
         """What its processes on this machine hold; 0 when nobody knows."""
         return sum(replica.memory_bytes for replica in self.replicas)
 
+    def shares(self, other: Door) -> bool:
+        """Whether both hear on the same processors or cards, so that work for one slows the other."""
+        return other is self or not _devices(self).isdisjoint(_devices(other))
+
     def admit(self, audio_s: float = 0.0) -> None:
         """Raises NotReady, Draining or Overloaded when this much more audio could not be served in time."""
         if self._draining:
@@ -115,3 +119,9 @@ class Door(ABC):
             yield
         finally:
             self._held_samples -= samples
+
+
+def _devices(door: Door) -> set[tuple[str, int]]:
+    """Those of this machine."""
+    specs = [replica.spec for replica in door.replicas if replica.spec.device != "remote"]
+    return {(spec.device, index) for spec in specs for index in spec.cards or (spec.device_index,)}

@@ -12,6 +12,7 @@ import numpy as np
 
 from aural.audio.stream import StreamDecoder
 from aural.audio.vad import CONTEXT_SAMPLES, FRAME_SAMPLES, Probabilities, SileroVad, VadState
+from aural.engines.base import Capabilities
 from aural.errors import BadAudio
 from aural.live.settings import Format, LiveSettings
 from aural.types import Samples
@@ -33,6 +34,8 @@ class Clear:
 @dataclass(frozen=True, slots=True)
 class Configure:
     settings: LiveSettings
+    can: Capabilities
+    """What the model can do that hears the session from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Sound:
     probabilities: Probabilities
 
 
-Heard = Sound | Order | BadAudio
+Heard = Sound | Order | Exception
+"""`BadAudio` is the caller's, and the session goes on after it; any other exception is ours, and it cannot."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,15 +81,22 @@ class Line:
 
 def listen(work: Sequence[tuple[Line, Sequence[bytes | Order]]]) -> list[list[Heard]]:
     """What arrived on each line, heard."""
-    parts = [_decoded(line, items) for line, items in work]
+    parts = [_decoded_or_why_not(line, items) for line, items in work]
     lines = [line for line, _ in work]
     probabilities = _judge(lines, [[part for part in some if isinstance(part, np.ndarray)] for some in parts])
     return [_paired(line, some, heard) for line, some, heard in zip(lines, parts, probabilities, strict=True)]
 
 
-def _decoded(line: Line, items: Sequence[bytes | Order]) -> list[Samples | Order | BadAudio]:
+def _decoded_or_why_not(line: Line, items: Sequence[bytes | Order]) -> list[Samples | Order | Exception]:
+    try:
+        return _decoded(line, items)
+    except Exception as error:  # noqa: BLE001 - a fault in one line must not reach the others
+        return [error]
+
+
+def _decoded(line: Line, items: Sequence[bytes | Order]) -> list[Samples | Order | Exception]:
     """Samples between the orders, neighbours joined."""
-    parts: list[Samples | Order | BadAudio] = []
+    parts: list[Samples | Order | Exception] = []
     sounds: deque[bytes] = deque()
 
     def decode() -> None:
@@ -101,7 +112,7 @@ def _decoded(line: Line, items: Sequence[bytes | Order]) -> list[Samples | Order
             sounds.append(item)
             continue
         decode()
-        if isinstance(item, Finish):
+        if isinstance(item, Clear | Finish):  # a half sample, and what the resampler holds, are part of what was
             parts.append(line.decoder.flush())
         elif isinstance(item, Configure) and item.settings.format != line.format:
             parts.append(line.decoder.flush())
@@ -139,7 +150,7 @@ def _framed(line: Line, sounds: Sequence[Samples]) -> Samples:
     return np.lib.stride_tricks.sliding_window_view(whole, CONTEXT_SAMPLES + FRAME_SAMPLES)[::FRAME_SAMPLES]
 
 
-def _paired(line: Line, parts: Sequence[Samples | Order | BadAudio], probabilities: Probabilities) -> list[Heard]:
+def _paired(line: Line, parts: Sequence[Samples | Order | Exception], probabilities: Probabilities) -> list[Heard]:
     """Each stretch of samples with the probabilities of the frames that end in it."""
     total = sum(len(part) for part in parts if isinstance(part, np.ndarray))
     waiting = len(line.rest) - CONTEXT_SAMPLES + len(probabilities) * FRAME_SAMPLES - total

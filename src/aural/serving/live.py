@@ -13,22 +13,23 @@ from collections import deque
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from uuid import uuid4
 
-from aural import text
 from aural.audio.encoding import SAMPLE_BYTES
-from aural.errors import AuralError, EngineFailed, Overloaded
+from aural.errors import AuralError, BadRequest, Draining, EngineFailed, Overloaded, ServerLost, WorkerLost
+from aural.live.ask import Ask
 from aural.live.checkpoint import Checkpoint
-from aural.live.events import Draft, Ended, Event, Failed, Final, Heard
-from aural.live.session import Ask, Session
+from aural.live.events import Ended, Event, Failed, Final, replaces
+from aural.live.session import SESSION_FINISHED, Session
 from aural.live.settings import LiveSettings
 from aural.metrics import Metrics
 from aural.serving import ear
 from aural.serving.door import Door
 from aural.serving.ear import Line, Order
-from aural.serving.fleet import Fleet
+from aural.serving.fleet import AUTO, Fleet
+from aural.serving.inbox import Inbox
 from aural.serving.policy import Priority
 from aural.types import SAMPLE_RATE, Transcript
 
@@ -36,24 +37,23 @@ log = logging.getLogger("aural.live")
 
 TICK_S = 0.03
 """How often the ear listens: about a frame of voice activity detection."""
-QUIET_S = 0.1
-"""How much of a session in which nobody speaks is heard at once: onsets take as long to show."""
-MOST_PER_TICK = 64
-"""Messages of one session in a tick; whoever sends faster than life does not hold up the others."""
 QUICKEST_STEP_S = 0.5
 SLOWEST_STEP_S = 2.5
 PARTIALS_SHARE = 0.85
 """Of the workers' time that partials may take: they become rarer as the server fills, and leave room for finals and
 requests."""
 LONGEST_REACH_S = 12.0
-MOST_INBOX_S = 20.0
 MOST_UNHEARD_S = 60.0
 MOST_EVENTS = 1000
-"""What a session may owe before `append` waits."""
+"""What a session may owe before whoever sends waits."""
 HEARINGS = 9.0
 """Seconds that an engine hears for a second of speech: each window some six seconds long, heard once a second, finals
 and room for them."""
 RETRY_AFTER_S = 5.0
+AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""A final that could not be heard is asked for again after so long, or after what the model says."""
+LEAVE_WITHIN_S = 60.0
+"""So long a session that is to end waits for a pause; whoever sends nothing more in mid-sentence will not make one."""
 
 
 def reach_s(step_s: float) -> float:
@@ -62,24 +62,28 @@ def reach_s(step_s: float) -> float:
 
 
 class Stream:
-    """One live session. Orders take effect in the order they were given, between the audio before and after them."""
+    """One live session. Orders take effect in the order they were given, between the audio before and after them. All
+    that is sent waits while too much is unheard, and raises BadRequest once the session was finished."""
 
     def __init__(self, settings: LiveSettings, scheduler: Door, live: Live) -> None:
         """Raises BadAudio for a format that is not offered, BadRequest for a resume token that is none."""
         self.id = uuid4().hex[:16]
         self.settings = settings
         self.line = Line.open(settings.format)
-        self.inbox: deque[bytes | Order] = deque()
+        self.inbox = Inbox()
+        self.has_audio = False
+        """Whether any came."""
         self._live = live
         self._scheduler = scheduler
         begin = Checkpoint.of(settings.resume) if settings.resume else Checkpoint(0, f"item_{self.id}", 0)
-        self._session = Session(settings, begin, detects_language=scheduler.capabilities.detects_language)
-        self._future: asyncio.Future[Transcript] | None = None
+        self._session = Session(settings, begin, scheduler.capabilities)
+        self._hearing: asyncio.Task[None] | None = None
         self._events: deque[Event] = deque()
         self._told = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._inbox_bytes = 0
+        self._leaving: asyncio.TimerHandle | None = None
+        self._is_finished = False
         self._is_closed = False
 
     @property
@@ -88,39 +92,53 @@ class Stream:
 
     @property
     def is_due(self) -> bool:
-        """Whether what arrived is to be heard now: orders, speech and its first sounds; a while of silence at once."""
-        if not self.inbox:
-            return False
-        return self._session.is_alert or not isinstance(self.inbox[-1], bytes) or self._inbox_s >= QUIET_S
+        """Whether what arrived is to be heard now."""
+        return self.inbox.is_due(is_alert=self._session.is_alert)
 
     async def append(self, data: bytes) -> None:
-        """Audio in the format of the settings, cut anywhere, also within a sample. Waits while too much is unheard.
-        NaN and infinity come back as `Failed`, and are not part of the session's clock."""
-        await self._room.wait()
-        self._inbox_bytes += len(data)
-        self._put(bytes(data))
+        """Audio in the format of the settings, cut anywhere, also within a sample. NaN and infinity come back as
+        `Failed`, and are not part of the session's clock."""
+        self._check_open()
+        self.has_audio = self.has_audio or bool(data)
+        form = self.settings.format
+        second_bytes = SAMPLE_BYTES[form.encoding] * form.channels * form.rate
+        for start in range(0, len(data), second_bytes):
+            await self._room.wait()
+            part = bytes(data[start : start + second_bytes])
+            self._put(part, len(part) / second_bytes)
 
-    def commit(self, reference: str | None = None) -> None:
+    async def commit(self, reference: str | None = None) -> None:
         """End the open utterance here. With less than 100 ms of audio, `Failed` with the reference comes."""
+        self._check_open()
+        await self._room.wait()
         self._put(ear.Commit(reference))
 
-    def clear(self) -> None:
+    async def clear(self) -> None:
         """Throw away what is not committed yet."""
+        self._check_open()
+        await self._room.wait()
         self._put(ear.Clear())
 
     async def configure(self, settings: LiveSettings) -> None:
-        """From here on, other settings. Raises what `Live.open` raises."""
+        """From here on, other settings. Raises what `Live.open` raises, and BadRequest for another model once audio
+        came."""
+        self._check_open()
+        await self._room.wait()
         self._scheduler = await self._live.place(self, settings)
         self.settings = settings
-        self._put(ear.Configure(settings))
+        self._put(ear.Configure(settings, self._scheduler.capabilities))
 
     async def finish(self) -> None:
         """No more audio: what is open is heard, then `Ended` comes. Does not wait for it."""
-        self._put(ear.Finish())
+        if not self._is_finished:
+            self._is_finished = True
+            self._put(ear.Finish())
 
     def leave(self) -> None:
         """End at the next pause between utterances: a `Notice` says where to go on, then `Ended` comes."""
-        self._put(ear.Leave())
+        if self._leaving is None and not self._is_closed:
+            self._leaving = asyncio.get_running_loop().call_later(LEAVE_WITHIN_S, self._put, ear.Finish())
+            self._put(ear.Leave())
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
@@ -132,12 +150,6 @@ class Stream:
             yield event
             if isinstance(event, Ended):
                 return
-
-    def take_inbox(self) -> list[bytes | Order]:
-        """For the ear: the next messages, in order."""
-        items = [self.inbox.popleft() for _ in range(min(MOST_PER_TICK, len(self.inbox)))]
-        self._inbox_bytes -= sum(len(item) for item in items if isinstance(item, bytes))
-        return items
 
     def heard(self, parts: list[ear.Heard]) -> None:
         """From the ear: samples with probabilities, and the orders between them."""
@@ -155,13 +167,19 @@ class Stream:
         self._is_closed = True
         self.inbox.clear()
         self._room.set()
-        if self._future:
-            self._future.cancel()
+        if self._leaving:
+            self._leaving.cancel()
+        if self._hearing:
+            self._hearing.cancel()
 
-    def _put(self, item: bytes | Order) -> None:
+    def _check_open(self) -> None:
+        if self._is_finished:
+            raise BadRequest("expected nothing more: the session was finished", code=SESSION_FINISHED)
+
+    def _put(self, item: bytes | Order, duration_s: float = 0.0) -> None:
         if self._is_closed:
             return
-        self.inbox.append(item)
+        self.inbox.put(item, duration_s)
         self._make_room()
         if self.is_due:
             self._live.wake()
@@ -175,56 +193,59 @@ class Stream:
                 self._session.commit(reference)
             case ear.Clear():
                 self._session.clear()
-            case ear.Configure(settings):
-                self._session.configure(settings)
+            case ear.Configure(settings, can):
+                self._session.configure(settings, can)
             case ear.Finish():
                 self._session.finish()
             case ear.Leave():
                 self._session.leave()
-            case error:
-                self._tell(Failed(None, error))
+            case AuralError():
+                self._tell(Failed(None, part))
+            case _:
+                raise part
 
     def _pump(self) -> None:
         """Ask for what the session wants to hear, and tell what it has to say."""
         step_s = self._live.step_s(self._scheduler)
         ask = self._session.wanted(round(step_s * SAMPLE_RATE), round(reach_s(step_s) * SAMPLE_RATE))
         if ask:
-            self._submit(ask)
+            if self._hearing:
+                self._hearing.cancel()
+            self._hearing = asyncio.get_running_loop().create_task(self._hear(ask))
         for event in self._session.take():
             self._tell(event)
         self._make_room()
 
-    def _submit(self, ask: Ask) -> None:
-        if self._future:
-            self._future.cancel()
-        priority = Priority.FINAL if ask.is_final else Priority.PARTIAL
+    async def _hear(self, ask: Ask) -> None:
+        """Have it heard, and go on with what is wanted then."""
         try:
-            self._future = self._scheduler.submit(ask.clip, priority=priority)
-        except AuralError as error:  # the server is stopping
-            self._session.fail(ask.id, error)
-            return
-        self._future.add_done_callback(partial(self._answered, ask))
-
-    def _answered(self, ask: Ask, future: asyncio.Future[Transcript]) -> None:
-        if self._is_closed or future.cancelled():
-            return
-        try:
-            self._deliver(ask, future)
+            outcome = await self._outcome(ask)
+            self._hearing = None
+            if isinstance(outcome, AuralError):
+                self._session.fail(ask.id, outcome)
+            else:
+                self._session.answer(ask.id, outcome)
             self._pump()
         except Exception as error:  # noqa: BLE001 - a fault in one session must not reach the others
             self.fail(error)
 
-    def _deliver(self, ask: Ask, future: asyncio.Future[Transcript]) -> None:
-        error = future.exception()
-        if error is None:
-            self._session.answer(ask.id, text.in_script(future.result(), self.settings.script))
-        elif isinstance(error, AuralError):
-            self._session.fail(ask.id, error)
-        else:
-            raise error
+    async def _outcome(self, ask: Ask) -> Transcript | AuralError:
+        """What is heard, or why it cannot be. A final whose failure may pass is asked for again."""
+        priority = Priority.FINAL if ask.is_final else Priority.PARTIAL
+        tries = 0
+        while True:
+            try:
+                return await self._scheduler.submit(ask.clip, priority=priority)
+            except AuralError as error:
+                waits_s = _patience(error) if ask.is_final else ()
+                if tries == len(waits_s):
+                    return error
+                wait_s = max(waits_s[tries], error.retry_after_s or 0.0)
+            tries += 1
+            await asyncio.sleep(wait_s)
 
     def _tell(self, event: Event) -> None:
-        if self._events and _replaces(event, self._events[-1]):
+        if self._events and replaces(event, self._events[-1]):
             self._events.pop()
         self._events.append(event)
         self._live.note(event)
@@ -237,15 +258,10 @@ class Stream:
         self._tell(Ended(self._session.ledger))
         self.close()
 
-    @property
-    def _inbox_s(self) -> float:
-        form = self.settings.format
-        return self._inbox_bytes / (SAMPLE_BYTES[form.encoding] * form.channels * form.rate)
-
     def _make_room(self) -> None:
-        """Let `append` go on, or wait."""
+        """Let whoever sends go on, or wait."""
         is_full = (
-            self._inbox_s > MOST_INBOX_S
+            self.inbox.is_full
             or self._session.unheard > MOST_UNHEARD_S * SAMPLE_RATE
             or len(self._events) > MOST_EVENTS
         )
@@ -255,14 +271,13 @@ class Stream:
             self._room.set()
 
 
-def _replaces(event: Event, last: Event) -> bool:
-    """Whether nobody needs the one before any more."""
-    match event, last:
-        case Draft(utterance), Draft(before):
-            return utterance == before
-        case Heard(), Heard():
-            return True
-    return False
+def _patience(error: AuralError) -> tuple[float, ...]:
+    """How often, and after how many seconds, it is worth to ask again for a final that failed so."""
+    if isinstance(error, Draining | WorkerLost):  # the server stops; this clip has ended two workers
+        return ()
+    if isinstance(error, Overloaded | ServerLost):
+        return AGAIN_AFTER_S
+    return AGAIN_AFTER_S[:1] if isinstance(error, EngineFailed) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +317,25 @@ class Live:
             await self._streams.pop(stream).leave()
 
     async def place(self, stream: Stream, settings: LiveSettings) -> Door:
-        """The model that hears the stream from now on; raises what `open` raises."""
+        """The model that hears the stream from now on; raises what `open` raises, and BadRequest for another model
+        once audio came."""
         Line.open(settings.format)
         before = self._streams[stream]
+        if stream.has_audio:
+            settings = replace(settings, model=self._same(before.scheduler, settings.model))
         place = await self._find(settings, before.scheduler)
         self._streams[stream] = place
         await before.leave()
         return place.scheduler
+
+    def _same(self, scheduler: Door, asked: str | None) -> str:
+        """The name of a model that hears a session already; raises BadRequest when another is asked for."""
+        loaded = ((model.name, model.tenure) for model in self.fleet.models if model.tenure)
+        own = next(name for name, tenure in loaded if tenure.transcriber.scheduler is scheduler)
+        if asked != AUTO and self.fleet.model(asked).name != own:
+            message = f"expected the model before the first audio; {own} hears this session, and {asked} was asked for"
+            raise BadRequest(message, param="model")
+        return own
 
     async def _find(self, settings: LiveSettings, known: Door | None = None) -> _Place:
         """A place at the model that was asked for; who is known there already needs no admission."""
@@ -323,14 +350,18 @@ class Live:
     def admit(self, scheduler: Door) -> None:
         """Raises NotReady, Draining, or Overloaded when one more session could not be heard in time."""
         scheduler.admit()
-        count = sum(place.scheduler is scheduler for place in self._streams.values())
-        most = self.capacity(scheduler)
-        if count >= most:
-            message = f"{count} live sessions are open, as many as {scheduler.name} can hear in time here"
+        beside = [place.scheduler for place in self._streams.values() if place.scheduler.shares(scheduler)]
+        if scheduler.limits.max_streams:
+            beside = [one for one in beside if one is scheduler]
+            is_full = len(beside) >= scheduler.limits.max_streams
+        else:
+            is_full = sum(Fraction(1, self.capacity(one)) for one in [*beside, scheduler]) > 1
+        if is_full:
+            message = f"{len(beside)} live sessions are open, as many as {scheduler.name} can hear in time here"
             raise Overloaded(message, RETRY_AFTER_S)
 
     def capacity(self, scheduler: Door) -> int:
-        """How many sessions that all speak a model can hear in time."""
+        """How many sessions that all speak a model can hear in time, when no other model works beside it."""
         return scheduler.limits.max_streams or max(1, int(scheduler.rtfx / HEARINGS))
 
     def step_s(self, scheduler: Door) -> float:
@@ -353,7 +384,7 @@ class Live:
         """Hear what arrived, tick after tick, until nothing comes."""
         loop = asyncio.get_running_loop()
         while busy := [stream for stream in self._streams if stream.is_due]:
-            work = [(stream.line, stream.take_inbox()) for stream in busy]
+            work = [(stream.line, stream.inbox.take()) for stream in busy]
             try:
                 heard = await loop.run_in_executor(self._thread, ear.listen, work)
             except Exception as error:  # noqa: BLE001 - whoever was in this batch cannot go on; the others can

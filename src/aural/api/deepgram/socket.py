@@ -130,8 +130,8 @@ class Call:
             case "Finalize":
                 if self._unpacker:
                     await self._unpacker.settle()
+                await self._stream.commit(FINALIZE)
                 self._results.finalize()
-                self._stream.commit(FINALIZE)
                 return False
             case "CloseStream":
                 await self._finish()
