@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from aural.engines.guard import DOUBTFUL_AVG_LOGPROB
 from aural.live.events import LanguageDetected
 from aural.types import Transcript
@@ -15,9 +17,10 @@ WRONG_AFTER = 2
 class LanguageKeeper:
     """Decides from finals alone, so that it does not depend on when partials came."""
 
-    def __init__(self, given: str | None, decided: str | None = None) -> None:
+    def __init__(self, given: str | None, known: Container[str], decided: str | None = None) -> None:
+        """What was `decided` elsewhere counts where the model knows that language."""
         self.given = given
-        self.decided = decided
+        self.decided = decided if decided in known else None
         self._doubts = 0
 
     @property

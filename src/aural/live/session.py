@@ -62,7 +62,7 @@ class Session:
         self._tape = Tape(begin.at)
         self._segments = Segmenter(self._tape, settings.turns, self)
         self._can = can
-        self._keeper = _keeper(settings, can, begin.language)
+        self._keeper = LanguageKeeper(settings.options.language, can.languages, begin.language)
         self._waiting: deque[Piece] = deque()
         """Pieces that have ended and are not heard yet."""
         self._utterances: deque[Utterance] = deque()
@@ -124,7 +124,8 @@ class Session:
         another one only before the first audio."""
         is_same = settings.options.language == self._keeper.given
         if not is_same or can != self._can:
-            self._keeper = _keeper(settings, can, self._keeper.decided if is_same else None)
+            decided = self._keeper.decided if is_same else None
+            self._keeper = LanguageKeeper(settings.options.language, can.languages, decided)
         self.settings, self._can = settings, can
         self._segments.obey(settings.turns)
 
@@ -415,8 +416,3 @@ class Session:
         piece = self._segments.piece
         is_heard = not self._waiting and (piece is None or piece.is_settled_to(self._segments.pause_end))
         return is_heard and ends_sentence(utterance.text + utterance.draft)
-
-
-def _keeper(settings: LiveSettings, can: Capabilities, decided: str | None) -> LanguageKeeper:
-    """What was decided elsewhere counts where the model hears that language."""
-    return LanguageKeeper(settings.options.language, decided if decided in can.languages else None)
