@@ -18,6 +18,7 @@ from aural.engines.base import Capabilities
 from aural.errors import AuralError, BadRequest, EngineFailed
 from aural.live import events
 from aural.live.ask import Ask, Flight
+from aural.live.books import Books
 from aural.live.checkpoint import Checkpoint
 from aural.live.context import without
 from aural.live.events import Event, Ledger
@@ -47,7 +48,6 @@ class Session:
         """`begin` says where the clock starts and how utterances are named: a new session's, or where one stopped.
         `can` is what the model can do."""
         self.settings = settings
-        self.ledger = Ledger()
         self.is_finished = False
         """No more audio comes."""
         self.is_done = False
@@ -58,7 +58,7 @@ class Session:
         self._ahead = begin.ahead
         """What is said from here on and was told already."""
         self._is_leaving = False
-        self._events: list[Event] = []
+        self._books = Books()
         self._tape = Tape(begin.at)
         self._segments = Segmenter(self._tape, settings.turns, self)
         self._can = can
@@ -79,7 +79,7 @@ class Session:
         if self.is_finished:
             return
         self._tape.append(samples)
-        self.ledger = self.ledger.plus(received=len(samples))
+        self._books.receive(len(samples))
 
     def voice(self, probabilities: Iterable[float]) -> None:
         """How likely each of the next frames of 512 samples holds speech."""
@@ -99,7 +99,7 @@ class Session:
                 f"but buffer only has {1000 * seconds(self._held):.2f}ms of audio."
             )
             error = BadRequest(message, code="input_audio_buffer_commit_empty")
-            self._events.append(events.Failed(None, error, reference))
+            self._books.tell(events.Failed(None, error, reference))
         else:
             self._segments.commit()
 
@@ -116,8 +116,7 @@ class Session:
             self._waiting = deque(piece for piece in self._waiting if piece.utterance is not utterance)
             if self._flight and self._flight.piece.utterance is utterance:
                 self._flight = None
-        self.ledger = self.ledger.plus(cleared=end - start)
-        self._events.append(events.Cleared(utterance.name if utterance else None, start, end))
+        self._books.clear(start, end, utterance)
 
     def configure(self, settings: LiveSettings, can: Capabilities) -> None:
         """Other settings for the speech that begins from here on. `can` is what the model can do that hears it; it is
@@ -146,7 +145,7 @@ class Session:
         is_beginning = self._segments.gate.run and self._held >= SHORTEST_COMMIT
         if self._segments.utterance is not None or is_beginning:
             self._segments.commit()
-        self._suppress(None, self._segments.accounted, self._tape.end)
+        self._books.suppress(self._segments.accounted, self._tape.end)
         self._segments.accounted = self._tape.end
         self._settle()
 
@@ -183,22 +182,21 @@ class Session:
             return
         self.is_finished = True
         quiet_to = self._segments.quiet_to
-        self._suppress(None, self._segments.accounted, quiet_to)
+        self._books.suppress(self._segments.accounted, quiet_to)
         self._segments.accounted = quiet_to
-        self.ledger = self.ledger.plus(received=quiet_to - self._tape.end)
+        self._books.receive(quiet_to - self._tape.end)
         self._settle()
 
     def _refuse(self, reference: str | None) -> None:
         message = f"expected no commit or clear after the end of the session, at {seconds(self._segments.accounted)} s"
-        self._events.append(events.Failed(None, BadRequest(message, code=SESSION_FINISHED), reference))
+        self._books.tell(events.Failed(None, BadRequest(message, code=SESSION_FINISHED), reference))
 
     # What goes out.
 
     def take(self) -> list[Event]:
         """The events since the last call, in order."""
         self._tell_heard()
-        taken, self._events = self._events, []
-        return taken
+        return self._books.take()
 
     def _tell_heard(self) -> None:
         every_ms = self.settings.heard_every_ms
@@ -206,7 +204,7 @@ class Session:
             return
         if self.heard - self._told_heard >= every_ms * SAMPLE_RATE // 1000:
             self._told_heard = self.heard
-            self._events.append(events.Heard(self.heard))
+            self._books.tell(events.Heard(self.heard))
 
     def wanted(self, step: int, reach: int = MOST_REACH) -> Ask | None:
         """What should be heard now instead of what is being heard: a piece that has ended before the one that is open,
@@ -222,6 +220,11 @@ class Session:
         if piece_or_none is None or piece_or_none.is_trouble or not self.settings.partials:
             return None
         return self._wanted_of_open(piece_or_none, step)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where the samples went that came so far."""
+        return self._books.ledger
 
     @property
     def heard(self) -> int:
@@ -290,19 +293,19 @@ class Session:
         if not heard.segments or piece.is_noise(heard):
             return
         change = piece.stabilizer.hear(tokens(heard), flight.end)
-        self._events += piece.utterance.hear(change.growth, change.draft, flight.end)
+        self._books.tell(*piece.utterance.hear(change.growth, change.draft, flight.end))
 
     def _settle(self) -> None:
         """Take the finals that are known, in order, and end the utterances that are heard."""
         while self._waiting and self._waiting[0].is_settled_to(self._waiting[0].end):
             self._finish_piece(self._waiting.popleft())
         while self._utterances and self._utterances[0].is_heard:
-            self._finish_utterance(self._utterances.popleft())
+            self._books.close(self._utterances.popleft())
         if self.is_finished and not self._utterances and not self.is_done:
             self.is_done = True
             if self._is_leaving:
-                self._events.append(self._farewell())
-            self._events.append(events.Ended(self.ledger))
+                self._books.tell(self._farewell())
+            self._books.tell(events.Ended(self.ledger))
 
     def _farewell(self) -> events.Notice:
         at = self._segments.accounted
@@ -316,9 +319,9 @@ class Session:
         piece.is_lacking |= len(piece.own) < LACKING * piece.stabilizer.count_to(piece.end or 0)
         told = piece.keeper.final(heard)
         if told and self._can.detects_language:
-            self._events.append(told)
+            self._books.tell(told)
         assert piece.end is not None
-        self._events += piece.utterance.hear(self._rest_of(piece), (), piece.end)
+        self._books.tell(*piece.utterance.hear(self._rest_of(piece), (), piece.end))
 
     def _final_of(self, piece: Piece) -> Transcript:
         """What the piece's final comes to: nothing, where it failed or is noise."""
@@ -344,41 +347,14 @@ class Session:
             piece.following.stabilizer = onward
         return rest
 
-    def _finish_utterance(self, utterance: Utterance) -> None:
-        assert utterance.end is not None
-        length = utterance.end - utterance.start
-        if utterance.error is not None:
-            self.ledger = self.ledger.plus(failed=length)
-            self._events.append(events.Failed(utterance.name, utterance.error))
-            return
-        spoken = 0
-        place = utterance.start
-        for piece in utterance.pieces:
-            assert piece.end is not None
-            self._suppress(utterance, place, piece.start)
-            if piece.has_text:
-                spoken += len(piece)
-            else:
-                self._suppress(utterance, piece.start, piece.end, piece.reason)
-            place = piece.end
-        self._suppress(utterance, place, utterance.end)
-        self.ledger = self.ledger.plus(final=spoken)
-        heard = text.join([piece.transcript for piece in utterance.pieces if piece.transcript])
-        self._events.append(events.Final(utterance.name, utterance.start, utterance.end, heard, utterance.text))
-
-    def _suppress(self, utterance: Utterance | None, start: int, end: int, reason: Reason = Reason.NO_SPEECH) -> None:
-        if end > start:
-            self.ledger = self.ledger.plus(suppressed=end - start)
-            self._events.append(events.Suppressed(utterance.name if utterance else None, start, end, reason))
-
     # What the segmenter tells: see Listener.
 
     def opened(self, start: int) -> Utterance:
-        self._suppress(None, self._segments.accounted, start)
+        self._books.suppress(self._segments.accounted, start)
         return self._new_utterance(start)
 
     def spoke(self, utterance: Utterance, at: int) -> None:
-        self._events.append(events.SpeechStarted(utterance.name, at))
+        self._books.tell(events.SpeechStarted(utterance.name, at))
 
     def begun(self, utterance: Utterance, start: int, onset: int, context: tuple[Piece, ...]) -> Piece:
         alike = tuple(piece for piece in context if piece.keeper is self._keeper)
@@ -392,16 +368,16 @@ class Session:
         self._settle()
 
     def stopped(self, utterance: Utterance, at: int) -> None:
-        self._events.append(events.SpeechStopped(utterance.name, at))
+        self._books.tell(events.SpeechStopped(utterance.name, at))
 
     def closed(self, utterance: Utterance, end: int) -> None:
         utterance.end = end
-        self._events.append(events.Closed(utterance.name, utterance.start, end))
+        self._books.tell(events.Closed(utterance.name, utterance.start, end))
         self._settle()
 
     def timed_out(self, start: int, end: int) -> None:
         utterance = self._new_utterance(start)
-        self._events.append(events.TimedOut(utterance.name, start, end))
+        self._books.tell(events.TimedOut(utterance.name, start, end))
         self.closed(utterance, end)
 
     def _new_utterance(self, start: int) -> Utterance:
