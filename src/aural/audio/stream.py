@@ -27,6 +27,13 @@ class StreamDecoder:
         self._frame_bytes = frame_bytes(encoding, rate, channels)
         self._rest = b""
         self._resampler: AudioResampler | None = None
+        self._fed = self._given = 0
+        """Samples that went into the resampler and came out of it."""
+
+    @property
+    def held(self) -> int:
+        """Samples at 16 kHz that were fed and have not come out yet: a resampler looks ahead."""
+        return self._fed * SAMPLE_RATE // self._rate - self._given
 
     def feed(self, data: bytes) -> Samples:
         """The samples, shape (n,), that these bytes complete. Raises BadAudio for NaN and infinity; the bytes count as
@@ -47,7 +54,7 @@ class StreamDecoder:
         if self._resampler is None:
             return _NOTHING
         frames = self._resampler.resample(None)
-        self._resampler = None
+        self._resampler, self._fed, self._given = None, 0, 0
         return _joined([frame.to_ndarray()[0] for frame in frames])
 
     def _resampled(self, samples: Samples) -> Samples:
@@ -57,7 +64,9 @@ class StreamDecoder:
             self._resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
         frame = AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
         frame.sample_rate = self._rate
-        return _joined([heard.to_ndarray()[0] for heard in self._resampler.resample(frame)])
+        heard = _joined([some.to_ndarray()[0] for some in self._resampler.resample(frame)])
+        self._fed, self._given = self._fed + len(samples), self._given + len(heard)
+        return heard
 
 
 def _joined(pieces: list[Samples]) -> Samples:

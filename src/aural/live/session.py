@@ -32,8 +32,7 @@ from aural.live.utterance import Piece, Utterance
 from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Suppressed, Transcript, seconds
 
 MOST_REACH = 25 * SAMPLE_RATE
-SHORTEST_COMMIT = SAMPLE_RATE // 10 - SAMPLE_RATE // 400
-"""100 ms, less what a resampler may hold back of them: half of its filter, 2 ms from 8 kHz."""
+SHORTEST_COMMIT = SAMPLE_RATE // 10
 FIRST_STEP = SAMPLE_RATE // 2
 """The first words of a piece come after so much speech, however rare hypotheses have become."""
 LACKING = 0.75
@@ -89,14 +88,16 @@ class Session:
             self._segments.feed(probability)
             self._maybe_leave()
 
-    def commit(self, reference: str | None = None) -> None:
-        """End the open utterance here, or make one of the silence since the last."""
+    def commit(self, reference: str | None = None, held: int = 0) -> None:
+        """End the open utterance here, or make one of the silence since the last. `held` samples were sent before it
+        and come after it: a resampler has them."""
+        count = self._uncommitted + held
         if self.is_finished:
             self._refuse(reference)
-        elif self._held < SHORTEST_COMMIT:
+        elif count < SHORTEST_COMMIT:
             message = (
                 "buffer too small. Expected at least 100ms of audio, "
-                f"but buffer only has {1000 * seconds(self._held):.2f}ms of audio."
+                f"but buffer only has {1000 * seconds(count):.2f}ms of audio."
             )
             error = BadRequest(message, code="input_audio_buffer_commit_empty")
             self._books.tell(events.Failed(None, error, reference))
@@ -142,7 +143,7 @@ class Session:
         if self.is_finished:
             return
         self.is_finished = True
-        is_beginning = self._segments.gate.run and self._held >= SHORTEST_COMMIT
+        is_beginning = self._segments.gate.run and self._uncommitted >= SHORTEST_COMMIT
         if self._segments.utterance is not None or is_beginning:
             self._segments.commit()
         self._books.suppress(self._segments.accounted, self._tape.end)
@@ -242,7 +243,7 @@ class Session:
         return self._segments.utterance is not None or self._segments.gate.run > 0
 
     @property
-    def _held(self) -> int:
+    def _uncommitted(self) -> int:
         """Samples since the last utterance."""
         return self._tape.end - self._segments.accounted
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +24,8 @@ LONGEST_RUN_FRAMES = 64
 @dataclass(frozen=True, slots=True)
 class Commit:
     reference: str | None = None
+    held: int = 0
+    """Samples that came before it and are still to come out of the resampler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ def _decoded(line: Line, items: Sequence[bytes | Order]) -> list[Samples | Order
             parts.append(line.decoder.flush())
             form = line.format = item.settings.format
             line.decoder = StreamDecoder(form.encoding, form.rate, form.channels)
+        elif isinstance(item, Commit):
+            item = replace(item, held=line.decoder.held)
         parts.append(item)
     decode()
     return parts

@@ -189,8 +189,8 @@ class Stream:
             case ear.Sound(samples, probabilities):
                 self._session.append(samples)
                 self._session.voice(probabilities.tolist())
-            case ear.Commit(reference):
-                self._session.commit(reference)
+            case ear.Commit(reference, held):
+                self._session.commit(reference, held)
             case ear.Clear():
                 self._session.clear()
             case ear.Configure(settings, can):
