@@ -155,6 +155,14 @@ def test_what_came_is_taken_in_order_and_by_parts():
     assert not box.is_due(is_alert=True)
 
 
+def test_audio_that_came_in_a_row_is_heard_as_one():
+    box = Inbox()
+    for item in (b"a", b"b", ear.Commit("c"), b"d", b"e"):
+        box.put(item, 0.0 if isinstance(item, ear.Commit) else 0.1)
+    assert box.take() == [b"ab", ear.Commit("c"), b"de"]
+    assert not box
+
+
 def test_an_order_is_due_whatever_comes_after_it():
     box = Inbox()
     box.put(ear.Commit())

@@ -6,7 +6,7 @@ from collections import deque
 
 from aural.serving.ear import Order
 
-QUIET_S = 0.1
+QUIET_S = 0.15
 """How much of a session in which nobody speaks is heard at once: onsets take as long to show."""
 MOST_AT_ONCE_S = 2.0
 MOST_ITEMS_AT_ONCE = 64
@@ -43,16 +43,23 @@ class Inbox:
         self._orders += not isinstance(item, bytes)
 
     def take(self) -> list[bytes | Order]:
-        """The next of it, as much as is heard at once."""
+        """The next of it, as much as is heard at once; audio that was sent in a row is one."""
         taken: list[bytes | Order] = []
+        audio: list[bytes] = []
         taken_s = 0.0
-        while self._items and taken_s < MOST_AT_ONCE_S and len(taken) < MOST_ITEMS_AT_ONCE:
+        for _ in range(min(MOST_ITEMS_AT_ONCE, len(self._items))):
+            if taken_s >= MOST_AT_ONCE_S:
+                break
             item, duration_s = self._items.popleft()
-            taken.append(item)
             taken_s += duration_s
-            self._orders -= not isinstance(item, bytes)
+            if isinstance(item, bytes):
+                audio.append(item)
+                continue
+            self._orders -= 1
+            taken += [b"".join(audio), item] if audio else [item]
+            audio = []
         self._held_s = self._held_s - taken_s if self._items else 0.0
-        return taken
+        return [*taken, b"".join(audio)] if audio else taken
 
     def clear(self) -> None:
         self._items.clear()
