@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 from aural.insight import numbers
@@ -32,6 +33,8 @@ GROUP_DIGITS = 3
 MOST_WORDS = 3
 MANY_DIGITS = 5
 """A date before a number of so many digits may be a piece of it."""
+KEPT_TEXTS = 4
+"""Redaction asks several things of the same text."""
 SURE, LIKELY, MAYBE = 0.98, 0.85, 0.7
 
 _CONTEXT = re.compile(
@@ -103,7 +106,7 @@ _EMAIL = re.compile(
     r"|\b(?!(?:at|look\w*|shop\w*|buy|bought|order\w*|work\w*|find|found|check\w*|sign\w*|us|me|site|website|online|is)\s)"
     rf"[\w.]+(?:\s+(?:dot|underscore|dash)\s+[\w.]+)*\s+at\s+\w+(?:\s+dot\s+\w+)*(?:\s+dot\s+|\.){_ENDING}\b"
 )
-_HYPHENS = "-‐‑–－−"
+_HYPHEN = re.compile("[-‐‑–－−]")
 _TAG = re.compile(r"\[(" + "|".join(CATEGORIES) + r")\]")
 """What redaction left: it is known what stood there."""
 
@@ -131,7 +134,8 @@ def entities(utterance: Utterance) -> tuple[Entity, ...]:
     )
 
 
-def find(text: str) -> list[Found]:
+@lru_cache(KEPT_TEXTS)
+def find(text: str) -> tuple[Found, ...]:
     """All entities of a text, in order, none within another. A number that could be private counts as such before it
     counts as a date or an amount."""
     low = _kept_hyphens(text)
@@ -141,13 +145,14 @@ def find(text: str) -> list[Found]:
     for found in chain(tags, private, _plain(low)):
         if all(found.end <= other.begin or found.begin >= other.end for other in kept):
             kept.append(found)
-    return sorted(kept, key=lambda found: found.begin)
+    return tuple(sorted(kept, key=lambda found: found.begin))
 
 
-def runs(text: str) -> list[Run]:
+@lru_cache(KEPT_TEXTS)
+def runs(text: str) -> tuple[Run, ...]:
     """Numbers read out digit by digit or in groups, in digits or in words. Dates, times and amounts of money are
     none."""
-    return numbers.runs(_without_public(_kept_hyphens(text)))
+    return tuple(numbers.runs(_without_public(_kept_hyphens(text))))
 
 
 def groups(text: str) -> list[Run]:
@@ -278,5 +283,7 @@ def _luhn(digits: str) -> bool:
 
 def _kept_hyphens(text: str) -> str:
     """Folded, with the hyphens that dates and numbers have."""
-    low = folded(text)
-    return "".join("-" if char in _HYPHENS else other for char, other in zip(text, low, strict=True))
+    low = list(folded(text))
+    for match in _HYPHEN.finditer(text):
+        low[match.start()] = "-"
+    return "".join(low)
