@@ -30,7 +30,7 @@ LAYERS = [
     {"api"},
     {"settings"},
     {"assembly"},
-    {"app", "logs"},
+    {"app", "logs", "notebook"},
     {"elsewhere", "offline", "inspection", "pull", "simulation", "terminal"},
     {"cli"},
     {"scale"},

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -124,7 +124,15 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 class _Server(uvicorn.Server):
     """uvicorn with its signal handlers on the loop: the original raises the signal again at the end, which would kill
-    this process before it has stopped its workers."""
+    this process before it has stopped its workers. Who has a live session is told first."""
+
+    def __init__(self, config: uvicorn.Config, on_shutdown: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_shutdown = on_shutdown
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_shutdown()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -132,6 +140,12 @@ class _Server(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
+
+
+def _retire(service: Service, within_s: float) -> None:
+    """No more live sessions: they end by themselves, within the time that requests have."""
+    service.captions.retire()
+    service.live.retire(within_s)
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -158,4 +172,4 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
         timeout_keep_alive=75,
         backlog=BACKLOG,
     )
-    return _Server(config)
+    return _Server(config, partial(_retire, service, settings.drain_s))

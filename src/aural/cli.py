@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from aural import __version__
 from aural.bench.commands import bench
@@ -18,6 +21,7 @@ from aural.errors import AuralError, SettingsError
 from aural.simulation.command import batches, simulate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def _option(flag: str, *names: str, env: tuple[str, ...] = (), **attributes: Any) -> Callable[[Command], Command]:
@@ -75,7 +79,7 @@ SERVER_OPTIONS = [
     ),
     _option("--body-timeout-s", type=float, help="A body that takes longer to arrive gets 408."),
     _option("--emf", help="Print metrics for CloudWatch to stdout every minute, under this endpoint's name."),
-    _option("--drain-s", type=float, help="After SIGTERM, how long requests may still take."),
+    _option("--drain-s", type=float, help="After SIGTERM, how long requests and live sessions may still take."),
 ]
 
 
@@ -263,21 +267,17 @@ def live(source: str, **given: Any) -> None:
         aural=_beside(given),
     )
     key, url = given["api_key"] or "", _server(given["url"])
+    if url:
+        _refuse(ENGINE_OPTIONS, "the server at --url has its own")
+    server = nullcontext(url) if url else terminal.own_server(_serve_flags(given), key)
     as_json = given["form"] == "json"
-
-    async def run() -> None:
-        if url:
-            return await terminal.caption(source, wish, url, key, given["save"], as_json=as_json)
-        async with terminal.own_server(_serve_flags(given)) as own:
-            return await terminal.caption(source, wish, own, key, given["save"], as_json=as_json)
-
-    _run(run())
+    sys.exit(_run(terminal.caption(source, wish, server, key, given["save"], as_json=as_json)))
 
 
 def _server(url: str | None) -> str | None:
     """The server to ask; raises SettingsError when it is told what is its own to know."""
     source = click.get_current_context().get_parameter_source("insights")
-    if url and source is click.core.ParameterSource.COMMANDLINE:
+    if url and source is ParameterSource.COMMANDLINE:
         raise SettingsError("expected no --insights-file with --url: the server at that address has its own")
     return url
 
@@ -289,24 +289,28 @@ def _beside(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _serve_flags(given: dict[str, Any]) -> list[str]:
-    """The flags of `aural serve` among those given."""
-    names = {"models": "--model"} | {
-        name: "--" + name.replace("_", "-")
-        for name in (
-            "device",
-            "compute_type",
-            "replicas",
-            "threads",
-            "max_batch",
-            "fitted_windows",
-            "beam_size",
-            "api_key",
-            "insights",
-        )
+    """The flags of `aural serve` among those given; the log is for people, and short."""
+    flags = {"models": "--model", "insights": "--insights", **_flags(ENGINE_OPTIONS)}
+    said = {"log_level": "warning", "log_format": "text"} | {
+        name: value for name, value in given.items() if name in flags and value is not None
     }
-    level = given.get("log_level") or "warning"
-    known = [part for name, flag in names.items() if given.get(name) for part in (flag, str(given[name]))]
-    return ["--log-level", level, *known]
+    return [part for name, value in said.items() for part in (flags[name], str(value))]
+
+
+def _flags(options: list[Callable[[Any], Any]]) -> dict[str, str]:
+    """The flags, by the names of their values."""
+    command = click.Command(None)
+    for option in options:
+        option(command)
+    return {parameter.name: parameter.opts[0] for parameter in command.params if parameter.name}
+
+
+def _refuse(options: list[Callable[[Any], Any]], why: str) -> None:
+    """Flags that would have no effect. The environment and the file may hold them for other commands."""
+    context = click.get_current_context()
+    for name, flag in _flags(options).items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"expected no {flag}: {why}")
 
 
 @main.group(invoke_without_command=True)
@@ -353,13 +357,13 @@ def _settings(given: dict[str, Any]) -> Any:
     return Settings.of(given)
 
 
-def _run(work: Any) -> None:
-    """Run on uvloop."""
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run on uvloop; the result."""
     import uvloop
 
     try:
-        uvloop.run(work)
-    except KeyboardInterrupt:
+        return uvloop.run(work)
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     except OSError as error:
         raise SettingsError(str(error)) from error

@@ -200,6 +200,7 @@ class NoRoom(Overloaded):
 
 
 class Draining(Overloaded):
+    close_code = 1012
     code = "draining"
 
     def __init__(self) -> None:

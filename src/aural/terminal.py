@@ -5,26 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from aural.api import formats
 from aural.audio.decode import decode
 from aural.errors import SettingsError
 from aural.insight import digest
+from aural.notebook import Notebook
 from aural.streaming.clock import CaptureClock
 from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Other, Started, Stopped
 from aural.streaming.pace import FRAME_S, paced
@@ -38,9 +40,14 @@ POLL_S = 0.1
 STOP_S = 40.0
 FULL_SCALE = 32_767
 FRAMES_PER_SECOND = 12
+FRAME_BYTES = round(FRAME_S * SAMPLE_RATE) * 2
+READ_AHEAD_FRAMES = 64
+FAILED, INTERRUPTED = 1, 130
 STDIN = "-"
-SAVED = (".txt", ".srt", ".vtt")
 INSIGHTS = ("aural.utterance_insights", "aural.alert", "aural.call_insights", "aural.insights_skipped")
+
+Step = Callable[[], object]
+"""Of ending, one for each Ctrl-C."""
 
 
 @dataclass(slots=True)
@@ -64,7 +71,6 @@ class Screen:
     """From the start of the newest utterance, its pre-roll included, to its first shown word."""
     final_lag_s: float | None = None
     """From the end of the newest finished one, the silence waited for included, to its final text."""
-    segments: list[Segment] = field(default_factory=list)
 
     def follow(self, event: Event) -> Line | None:
         """Take in an event; the line, when it is finished and says something."""
@@ -82,11 +88,9 @@ class Screen:
                 self._shown(item).draft = text
             case Done(item, text, start_s, end_s):
                 return self._finish(item, text, start_s, end_s)
-            case Failed(item, message):
+            case Failed(item, _):
                 self.speaking.discard(item)
-                line = self.open.pop(item, Line())
-                line.committed = f"[{message}]"
-                return line
+                self.open.pop(item, None)
         return None
 
     def _shown(self, item: str) -> Line:
@@ -106,10 +110,7 @@ class Screen:
         line.committed = text.strip()
         line.start_s = line.start_s if start_s is None else start_s
         line.end_s = line.end_s if end_s is None else end_s
-        if not line.committed:
-            return None
-        self.segments.append(Segment(line.committed, samples(line.start_s), samples(line.end_s)))
-        return line
+        return line if line.committed else None
 
     def __rich__(self) -> Group:
         lines = [_drawn(line) for line in self.open.values() if line.committed or line.draft]
@@ -130,6 +131,9 @@ class Display(Protocol):
     def beside(self, raw: Mapping[str, Any]) -> None:
         """Another event of the server."""
 
+    def complain(self, text: str) -> None:
+        """What was said and could not be heard."""
+
 
 @dataclass(frozen=True, slots=True)
 class Colour:
@@ -141,6 +145,9 @@ class Colour:
     def beside(self, raw: Mapping[str, Any]) -> None:
         for note in _notes(raw):
             self.console.print(Text(f"       {note}", "cyan"))
+
+    def complain(self, text: str) -> None:
+        self.console.print(Text(f"       {text}", "red"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,9 @@ class Plain:
         for note in _notes(raw):
             print(f"# {note}", flush=True)
 
+    def complain(self, text: str) -> None:
+        _warn(text)
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:
@@ -166,33 +176,85 @@ class Lines:
         if raw.get("type") in INSIGHTS:
             _print(raw)
 
+    def complain(self, text: str) -> None:
+        _warn(text)
+
 
 def _print(body: Mapping[str, Any]) -> None:
     print(json.dumps(body, ensure_ascii=False), flush=True)
 
 
-async def caption(source: str, wish: Wish, url: str, api_key: str, save: Path | None, *, as_json: bool = False) -> None:
-    """Show what is said in `source` (a file, or `-` for PCM16 at 16 kHz on stdin). Raises SessionLost, Overloaded,
-    BadAudio, SettingsError."""
-    if save is not None and save.suffix not in SAVED:
-        raise SettingsError(f"expected a file that ends in {', '.join(SAVED)} to save to, got {save.name!r}")
-    screen = Screen(CaptureClock())
-    async with connect(url, wish, api_key) as session:
-        frames = (
-            _from_stdin(sys.stdin.buffer) if source == STDIN else paced(await asyncio.to_thread(_read, Path(source)))
-        )
-        with _display(screen, as_json=as_json) as display:
-            sending = asyncio.create_task(_send(session, frames, screen.clock))
-            try:
-                async for event in session:
-                    if line := screen.follow(event):
-                        display.say(line)
-                    if isinstance(event, Other):
-                        display.beside(event.raw)
-                await sending
-            finally:
-                sending.cancel()
-                _write(screen.segments, save)
+def _warn(text: str) -> None:
+    print(f"not heard: {text}", file=sys.stderr, flush=True)
+
+
+async def caption(
+    source: str,
+    wish: Wish,
+    server: AbstractAsyncContextManager[str],
+    api_key: str,
+    save: Path | None,
+    *,
+    as_json: bool = False,
+) -> int:
+    """Show what is said in `source` (a file, or `-` for PCM16 at 16 kHz on stdin), as the `server` of an address hears
+    it. Ctrl-C ends the audio, and what was said until then is still heard; a second one ends everything. Returns the
+    exit status: 0, 1 when something could not be heard, 130 after Ctrl-C. Raises SessionLost, Overloaded, BadAudio,
+    SettingsError, OSError."""
+    with _interruptible() as steps, Notebook(save) if save else nullcontext() as notebook:
+        frames = _from_stdin() if source == STDIN else paced(await asyncio.to_thread(_read, Path(source)))
+        async with server as url, connect(url, wish, api_key) as session:
+            if notebook:
+                notebook.begin()
+            screen = Screen(CaptureClock())
+            with _display(screen, as_json=as_json) as display:
+                return await _caption(session, frames, screen, display, notebook, steps)
+
+
+async def _caption(
+    session: LiveSession,
+    frames: AsyncIterator[bytes],
+    screen: Screen,
+    display: Display,
+    notebook: Notebook | None,
+    steps: list[Step],
+) -> int:
+    status = 0
+    feeding = asyncio.create_task(_feed(session, frames, screen.clock))
+    ending = asyncio.create_task(_end(session, feeding))
+    steps.append(feeding.cancel)
+    try:
+        async for event in session:
+            if isinstance(event, Failed):
+                display.complain(event.message)
+                status = FAILED
+            if line := screen.follow(event):
+                display.say(line)
+                if notebook:
+                    notebook.add(Segment(line.committed, samples(line.start_s), samples(line.end_s)))
+            if isinstance(event, Other):
+                display.beside(event.raw)
+        await ending
+    finally:
+        ending.cancel()
+        feeding.cancel()
+    return INTERRUPTED if feeding.cancelled() else status
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[Step]]:
+    """Ctrl-C and SIGTERM take the next step of those that are put into the list; after the last one they cancel."""
+    task = asyncio.current_task()
+    assert task is not None
+    steps: list[Step] = []
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: (steps.pop(0) if steps else task.cancel)())
+    try:
+        yield steps
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 def _notes(raw: Mapping[str, Any]) -> list[str]:
@@ -209,11 +271,18 @@ def _notes(raw: Mapping[str, Any]) -> list[str]:
     return []
 
 
-async def _send(session: LiveSession, frames: AsyncIterator[bytes], clock: CaptureClock) -> None:
+async def _feed(session: LiveSession, frames: AsyncIterator[bytes], clock: CaptureClock) -> None:
     async for frame in frames:
         clock.note(len(frame) // 2)
         await session.send(frame)
+
+
+async def _end(session: LiveSession, feeding: asyncio.Task[None]) -> None:
+    """No more audio comes, whyever; raises what kept it from coming."""
+    await asyncio.wait([feeding])
     await session.finish()
+    if not feeding.cancelled():
+        feeding.result()
 
 
 def _read(path: Path) -> bytes:
@@ -221,10 +290,28 @@ def _read(path: Path) -> bytes:
     return (np.clip(pcm.samples, -1, 1) * FULL_SCALE).astype("<i2").tobytes()
 
 
-async def _from_stdin(pipe: BinaryIO) -> AsyncIterator[bytes]:
-    """Frames as they come, whole samples each."""
+async def _from_stdin() -> AsyncIterator[bytes]:
+    """Frames as they come, whole samples each. They are read by a thread that nobody waits for: a read of a terminal or
+    a pipe in which nothing comes cannot be ended."""
+    loop = asyncio.get_running_loop()
+    frames: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    room = threading.Semaphore(READ_AHEAD_FRAMES)
+
+    def read() -> None:
+        with suppress(RuntimeError):  # the loop is closed, and nobody listens any more
+            try:
+                while room.acquire() and (data := os.read(sys.stdin.fileno(), FRAME_BYTES)):
+                    loop.call_soon_threadsafe(frames.put_nowait, data)
+                loop.call_soon_threadsafe(frames.put_nowait, b"")
+            except OSError as error:
+                loop.call_soon_threadsafe(frames.put_nowait, error)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
     rest = b""
-    while data := await asyncio.to_thread(os.read, pipe.fileno(), round(FRAME_S * SAMPLE_RATE) * 2):
+    while data := await frames.get():
+        if isinstance(data, OSError):
+            raise data
+        room.release()
         data = rest + data
         even = len(data) // 2 * 2
         rest = data[even:]
@@ -247,26 +334,16 @@ def _drawn(line: Line) -> Text:
     return Text.assemble((f"{minutes:02d}:{rest_s:02d}  ", "dim"), line.committed, (line.draft, "italic dim underline"))
 
 
-def _write(segments: Sequence[Segment], save: Path | None) -> None:
-    if save is None:
-        return
-    match save.suffix:
-        case ".srt":
-            save.write_text(formats.as_srt(segments))
-        case ".vtt":
-            save.write_text(formats.as_vtt(segments))
-        case _:
-            save.write_text("".join(segment.text + "\n" for segment in segments))
-
-
 @asynccontextmanager
-async def own_server(flags: Sequence[str]) -> AsyncIterator[str]:
-    """The address of an `aural serve` of one's own, ready, ended with the block. Raises SettingsError."""
+async def own_server(flags: Sequence[str], api_key: str = "") -> AsyncIterator[str]:
+    """The address of an `aural serve` of one's own, ready, ended with the block; the key goes where nobody sees it.
+    Raises SettingsError."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["-m", "aural", "serve", "--host", "127.0.0.1", "--port", str(port), "--log-format", "text", *flags]
-    child = await asyncio.create_subprocess_exec(sys.executable, *command, start_new_session=True)
+    command = ["-m", "aural", "serve", "--host", "127.0.0.1", "--port", str(port), *flags]
+    surroundings = os.environ | ({"AURAL_API_KEY": api_key} if api_key else {})
+    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=surroundings, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
         with Console(stderr=True).status("loading the model") if sys.stderr.isatty() else nullcontext():

@@ -78,19 +78,19 @@ def suppressed_json(gap: Suppressed) -> dict[str, Any]:
 
 
 def as_srt(segments: Iterable[Segment]) -> str:
-    cues = (
-        f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{_cue(segment)}\n"
-        for number, segment in enumerate(segments, 1)
-    )
-    return "\n".join(cues)
+    return "\n".join(srt_cue(number, segment) for number, segment in enumerate(segments, 1))
+
+
+def srt_cue(number: int, segment: Segment) -> str:
+    return f"{number}\n{_clock(segment.start, ',')} --> {_clock(segment.end, ',')}\n{_cue(segment)}\n"
 
 
 def as_vtt(segments: Iterable[Segment]) -> str:
-    cues = (
-        f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_cue(segment, vtt=True)}\n"
-        for segment in segments
-    )
-    return "\n".join(["WEBVTT\n", *cues])
+    return "\n".join(["WEBVTT\n", *map(vtt_cue, segments)])
+
+
+def vtt_cue(segment: Segment) -> str:
+    return f"{_clock(segment.start, '.')} --> {_clock(segment.end, '.')}\n{_cue(segment, vtt=True)}\n"
 
 
 def _cue(segment: Segment, *, vtt: bool = False) -> str:

@@ -32,7 +32,8 @@ OPEN_PATHS = frozenset({"/ping"})
 """Answered to anybody, like the page itself: a browser cannot send a key before it has the page that asks for it."""
 PAGE = "/page/"
 CAPTIONS = "/v1/captions/"
-"""The id of a session, which nobody can guess, is the key to its captions: players cannot send another."""
+"""The id of a session, which nobody can guess, is the key to its captions: players cannot send another. Those who
+follow are counted there, not among the requests."""
 UNCOUNTED_PATHS = frozenset({"/ping", "/health", "/metrics"})
 """Answered at any load: that is when they are asked."""
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
@@ -202,7 +203,7 @@ def _refusal(scope: Scope, error: AuralError) -> Response:
 
 
 def _is_counted(path: str) -> bool:
-    return path not in UNCOUNTED_PATHS and path != "/" and not path.startswith(PAGE)
+    return path not in UNCOUNTED_PATHS and path != "/" and not path.startswith((PAGE, CAPTIONS))
 
 
 def _is_open(path: str, headers: Headers) -> bool:

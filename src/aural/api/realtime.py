@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from base64 import b64decode
 from collections.abc import Mapping
@@ -21,9 +22,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from aural.api.realtime_events import Writer
 from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
-from aural.errors import AuralError, BadRequest, EngineFailed, SessionExpired
+from aural.errors import AuralError, BadRequest, Draining, EngineFailed, SessionExpired
 from aural.live.checkpoint import Checkpoint
-from aural.live.events import Event, Failed
+from aural.live.events import Event, Failed, Notice
 from aural.serving.captions import Captions
 from aural.serving.companion import Calls, Companion, Told
 from aural.serving.fleet import AUTO
@@ -47,6 +48,7 @@ FIRST_S = 5.0
 """How long a client may say nothing before it takes a place."""
 SUBPROTOCOL = "realtime"
 BETA_SUBPROTOCOL = "openai-beta.realtime-v1"
+SESSION_ID = re.compile(r"sess_[0-9a-f]{32}")
 UPDATES: dict[str, Dialect] = {"session.update": "ga", "transcription_session.update": "beta"}
 LONGEST_REFERENCE = 512
 """Characters of an `event_id` that is said back: OpenAI's own bound."""
@@ -78,16 +80,25 @@ class Conversation:
         self._named = asked.get("model")
         usual = live.fleet.model(self._named).name
         expires_at = int(time.time() + term.longest_s)
-        self._session = WireSession(f"sess_{uuid4().hex}", self._named or usual, expires_at=expires_at)
+        self._session = WireSession(self._name(begin), self._named or usual, expires_at=expires_at)
         if asked.get("language"):
             transcription = {"language": asked["language"]}
             self._session = self._session.updated({"audio": {"input": {"transcription": transcription}}}, "ga")
-        self._is_expiring = False
+        self._is_expiring = self._has_left = False
         self._waits_since = inf
         """When the client had its turn to speak; infinite while it is being answered."""
         self._defaults = calls.understanding.settings
         self._companion = Companion(calls, self._session.id, begin.at if begin else 0)
         self._companion.ask(self._session.wish(self._defaults))
+
+    def _name(self, begin: Checkpoint | None) -> str:
+        """That of the session which this one goes on from, so that its captions go on, too."""
+        name = (begin and begin.session) or ""
+        if begin and SESSION_ID.fullmatch(name):
+            token = replace(begin, session=None).token
+            if self._captions.may_go_on(name, token):
+                return name
+        return f"sess_{uuid4().hex}"
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises AuralError for what ends the conversation."""
@@ -123,7 +134,7 @@ class Conversation:
             try:
                 session = self._session if first is None else self._asked(first)
                 settings = replace(session.live(), resume=self._resume)
-                return await place.enter_async_context(self._live.open(settings)), first
+                return await place.enter_async_context(self._live.open(settings, moves=True)), first
             except BadRequest as error:
                 if first is None or not _is_update(first):
                     raise
@@ -141,11 +152,16 @@ class Conversation:
         async with aclosing(events), aclosing(self._captions.noting(self._session.id, events)) as noted:
             async for event in noted:
                 await self._tell_one(event)
+        if not self._has_left:
+            raise _Done
         if self._is_expiring:
             raise SessionExpired(f"it lasts {self._term.longest_s / 60:.0f} minutes")
-        raise _Done
+        raise Draining
 
     async def _tell_one(self, event: Event | Told) -> None:
+        if isinstance(event, Notice) and event.resume:
+            self._has_left = True
+            event = replace(event, resume=replace(Checkpoint.of(event.resume), session=self._session.id).token)
         match event:
             case Failed(None, EngineFailed() as fault):  # the session broke, and has no other end
                 raise fault

@@ -1,4 +1,5 @@
-"""uvicorn's WebSocket, with a bound for clients that do not read, and patience with those that are not being read."""
+"""uvicorn's WebSocket, with a bound for clients that do not read, patience with those that are not being read, and an end
+that conversations come to by themselves when the server stops."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ from aural.api.protocol import LINGER_S
 
 WRITE_S = 10.0
 """How long a client may take nothing while more waits for it than the network holds."""
+LAST_CALL_S = 0.5
+"""Before the time of all requests is over, whoever has not ended is told so: close code 1012."""
 
 
 class Socket(WebSocketsSansIOProtocol):
@@ -21,12 +24,24 @@ class Socket(WebSocketsSansIOProtocol):
         super().__init__(*args, **named)
         self._unread: asyncio.TimerHandle | None = None
         self._parting: asyncio.TimerHandle | None = None
+        self._last_call: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
         """When something came last, or could have: it was not being read before."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _cancel(self._unread, self._parting)
+        _cancel(self._unread, self._parting, self._last_call)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if not self.handshake_complete or self.close_sent:
+            return super().shutdown()
+        patience_s = (self.config.timeout_graceful_shutdown or 0) - LAST_CALL_S
+        self._last_call = self.loop.call_later(max(0.0, patience_s), self._cut_off)
+        return None
+
+    def _cut_off(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -28,6 +28,8 @@ class Checkpoint:
     """What was detected."""
     ahead: str = ""
     """What is said right after `at` and was told already, where there was no pause to stop in."""
+    session: str | None = None
+    """What the caller knows the session by, whichever server hears it."""
 
     @property
     def token(self) -> str:
@@ -47,6 +49,6 @@ class Checkpoint:
     def is_sound(self) -> bool:
         """Whether the values are of their kinds: a token has been in a client's hands."""
         numbers = all(type(value) is int and 0 <= value < MOST_SAMPLES for value in (self.at, self.count))
-        words = all(value is None or isinstance(value, str) for value in (self.last, self.language))
+        words = all(value is None or isinstance(value, str) for value in (self.last, self.language, self.session))
         is_short = isinstance(self.ahead, str) and len(self.ahead) <= MOST_AHEAD
         return numbers and words and isinstance(self.name, str) and is_short

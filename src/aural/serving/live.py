@@ -54,6 +54,8 @@ AGAIN_AFTER_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """A final that could not be heard is asked for again after so long, or after what the model says."""
 LEAVE_WITHIN_S = 60.0
 """So long a session that is to end waits for a pause; whoever sends nothing more in mid-sentence will not make one."""
+PAUSE_SHARE = 0.5
+"""Of the time that a server has for its end: so long sessions may look for a pause to leave in."""
 
 
 def reach_s(step_s: float) -> float:
@@ -65,8 +67,9 @@ class Stream:
     """One live session. Orders take effect in the order they were given, between the audio before and after them. All
     that is sent waits while too much is unheard, and raises BadRequest once the session was finished."""
 
-    def __init__(self, settings: LiveSettings, scheduler: Door, live: Live) -> None:
-        """Raises BadAudio for a format that is not offered, BadRequest for a resume token that is none."""
+    def __init__(self, settings: LiveSettings, scheduler: Door, live: Live, *, moves: bool) -> None:
+        """`moves` is whether the caller can go on with another server. Raises BadAudio for a format that is not
+        offered, BadRequest for a resume token that is none."""
         self.id = uuid4().hex[:16]
         self.settings = settings
         self.line = Line.open(settings.format)
@@ -75,6 +78,7 @@ class Stream:
         """Whether any came."""
         self._live = live
         self._scheduler = scheduler
+        self._moves = moves
         begin = Checkpoint.of(settings.resume) if settings.resume else Checkpoint(0, f"item_{self.id}", 0)
         self._session = Session(settings, begin, scheduler.capabilities)
         self._hearing: asyncio.Task[None] | None = None
@@ -134,11 +138,23 @@ class Stream:
             self._is_finished = True
             self._put(ear.Finish())
 
-    def leave(self) -> None:
-        """End at the next pause between utterances: a `Notice` says where to go on, then `Ended` comes."""
-        if self._leaving is None and not self._is_closed:
-            self._leaving = asyncio.get_running_loop().call_later(LEAVE_WITHIN_S, self._put, ear.Finish())
+    def leave(self, within_s: float = LEAVE_WITHIN_S) -> None:
+        """End at the next pause between utterances, or after so long where it is: a `Notice` says where to go on, then
+        `Ended` comes."""
+        if self._is_closed:
+            return
+        if self._leaving:
+            self._leaving.cancel()
+        else:
             self._put(ear.Leave())
+        self._leaving = asyncio.get_running_loop().call_later(within_s, self._put, ear.Finish())
+
+    def retire(self, within_s: float) -> None:
+        """The server stops: leave, or end where there is no other place to go."""
+        if self._moves:
+            self.leave(within_s)
+        else:
+            self._put(ear.Finish())
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
@@ -300,21 +316,32 @@ class Live:
         self._streams: dict[Stream, _Place] = {}
         self._thread = ThreadPoolExecutor(1, "ear")
         self._listening: asyncio.Task[None] | None = None
+        self._is_retiring = False
         metrics.live_streams.set_function(lambda: len(self._streams))
 
     @asynccontextmanager
-    async def open(self, settings: LiveSettings) -> AsyncIterator[Stream]:
-        """A session, ended when the block is left. Raises Overloaded, NotReady, UnknownModel, UnsupportedParameter and
-        BadAudio for a format that is not offered."""
+    async def open(self, settings: LiveSettings, *, moves: bool = False) -> AsyncIterator[Stream]:
+        """A session, ended when the block is left. When the server stops, one that `moves` leaves, and any other ends.
+        Raises Overloaded, NotReady, Draining, UnknownModel, UnsupportedParameter and BadAudio for a format that is not
+        offered."""
         Line.open(settings.format)
         place = await self._find(settings)
-        stream = Stream(settings, place.scheduler, self)
+        stream = Stream(settings, place.scheduler, self, moves=moves)
         self._streams[stream] = place
+        if self._is_retiring:
+            stream.retire(0.0)
         try:
             yield stream
         finally:
             stream.close()
             await self._streams.pop(stream).leave()
+
+    def retire(self, within_s: float) -> None:
+        """The server stops: no more sessions, and those that there are end by themselves, at a pause if they find one
+        in time."""
+        self._is_retiring = True
+        for stream in self._streams:
+            stream.retire(within_s * PAUSE_SHARE)
 
     async def place(self, stream: Stream, settings: LiveSettings) -> Door:
         """The model that hears the stream from now on; raises what `open` raises, and BadRequest for another model
@@ -349,6 +376,8 @@ class Live:
 
     def admit(self, scheduler: Door) -> None:
         """Raises NotReady, Draining, or Overloaded when one more session could not be heard in time."""
+        if self._is_retiring:
+            raise Draining
         scheduler.admit()
         beside = [place.scheduler for place in self._streams.values() if place.scheduler.shares(scheduler)]
         if scheduler.limits.max_streams:
