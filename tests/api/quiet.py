@@ -33,15 +33,20 @@ def noise() -> Samples:
 
 
 def hold_music() -> Samples:
-    """Ringing, chords, broken chords and a tune over them, on instruments of several colours; faint, then loud."""
+    """Ringing, chords, broken chords and a tune over them, on instruments of several colours, and solos on some that
+    are like voices; faint, then loud."""
     minute = _cut([_ringing(440, 480, 2.0, 4.0, 12.0), *(_verse(*colour) for colour in COLOURS)], 60)
-    other = _cut([_ringing(425, 425, 1.0, 4.0, 10.0), *(_verse(*colour) for colour in reversed(COLOURS))], 60)
+    other = _cut([_ringing(425, 425, 1.0, 4.0, 10.0), *(_solo(*voice) for voice in VOICES)], 60)
     levels_db = (-40, -30, -24, -18, -12)
     return _joined(_at(part, level_db) for level_db in levels_db for part in (minute, other))
 
 
 COLOURS = (((1.0, 0.5, 0.3, 0.2, 0.1), 1.5), ((1.0, 0.0, 0.33, 0.0, 0.2), 0.0), ((1.0, 0.1), 4.0))
 """Harmonics, and how fast a note dies away, in 1/s: strings that are plucked, a clarinet, a bell."""
+
+
+VOICES = (((500, 100), (1600, 200)), ((800, 80), (1150, 90), (2900, 120)), ((300, 150), (500, 200), (1200, 300)))
+"""Where instruments resound and how broadly, in Hz: a muted trumpet, a choir, a cello."""
 
 
 def _verse(harmonics: tuple[float, ...], decay: float) -> Sound:
@@ -64,6 +69,34 @@ def _note(hz: float, length_s: float, harmonics: tuple[float, ...], decay: float
     phase = 2 * np.pi * hz * t + 0.3 * np.sin(2 * np.pi * 5 * t)
     wave = sum(share * np.sin((number + 1) * phase) for number, share in enumerate(harmonics))
     return wave * np.exp(-decay * t) * np.minimum(1, np.minimum(t, t[::-1]) / 0.02)
+
+
+def _solo(*formants: tuple[float, float]) -> Sound:
+    """Twenty seconds of low notes as a voice might sing them."""
+    chance = np.random.default_rng(5)
+    notes: list[Sound] = []
+    while sum(map(len, notes)) < 20 * SAMPLE_RATE:
+        hz = NOTES[chance.choice(list("CDEFGA"))] / chance.choice([2, 4])
+        notes.append(_bowed(hz, BEAT_S * chance.choice([0.5, 1, 2]), formants))
+    return np.concatenate(notes)
+
+
+def _bowed(hz: float, length_s: float, formants: tuple[tuple[float, float], ...]) -> Sound:
+    """A note rich in harmonics, with vibrato, that goes through its formants from the last to the first and back."""
+    t = np.arange(round(length_s * SAMPLE_RATE)) / SAMPLE_RATE
+    phase = 2 * np.pi * hz * t + 0.005 * hz * np.sin(2 * np.pi * 5.5 * t)
+    string = sum(np.sin(number * phase) / number for number in range(1, int(6000 / hz)))
+    back = np.abs(np.linspace(-1, 1, len(t)))
+    place = np.linspace(0, 1, len(formants))
+    parts = [
+        _resounding(string, *formant) * (1 - np.abs(back - at)) for formant, at in zip(formants, place, strict=True)
+    ]
+    return sum(parts) * np.minimum(1, np.minimum(t / 0.05, t[::-1] / 0.08))
+
+
+def _resounding(sound: Sound, middle_hz: float, width_hz: float) -> Sound:
+    spectrum, hz = np.fft.rfft(sound), np.fft.rfftfreq(len(sound), 1 / SAMPLE_RATE)
+    return np.fft.irfft(spectrum / (1 + ((hz - middle_hz) / width_hz) ** 2), len(sound))
 
 
 def _ringing(low_hz: float, high_hz: float, on_s: float, off_s: float, length_s: float) -> Sound:
