@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -306,3 +307,17 @@ def test_silence_and_noise_are_heard_as_they_come():
     stage.play(np.concatenate([pause(3), np.full(2048, 0.1, np.float32), pause(3)]), [800] * 200)
     places = [event.at for event in stage.events if isinstance(event, events.Heard)]
     assert all(after - before < 2 * SAMPLE_RATE for before, after in pairwise([0, *places, 7 * SAMPLE_RATE]))
+
+
+@pytest.mark.parametrize(
+    ("clear_frames", "no_speech_prob", "text"), [(2, 0.8, ""), (3, 0.8, "Mm-hmm."), (2, 0.3, "Mm-hmm.")]
+)
+def test_an_unlikely_text_of_voices_that_are_never_clear_is_noise(clear_frames: int, no_speech_prob: float, text: str):
+    """Instruments that are like voices open the gate, for as long as they play."""
+    heard = Segment(" Mm-hmm.", 0, SAMPLE_RATE, avg_logprob=-0.7, no_speech_prob=no_speech_prob)
+    stage = Stage.of(hear=lambda clip: Transcript((replace(heard, end=len(clip)),)))
+    probabilities = [0.0] * 30 + [0.85] * 30 + [0.95] * clear_frames + [0.0] * 60
+    stage.session.append(np.full(len(probabilities) * FRAME_SAMPLES, 0.1, np.float32))
+    stage.session.voice(probabilities)
+    stage.finish()
+    assert checked(stage).texts == [text]

@@ -32,6 +32,9 @@ DOUBTFUL_AVG_LOGPROB = -0.6
 DOUBTFUL_NO_SPEECH_PROB = 0.3
 """Beyond these a text stands only if voice activity detection hears a voice."""
 
+UNLIKELY_NO_SPEECH_PROB = 0.5
+"""Beyond this, with a doubtful log-probability as well, that voice must be clear."""
+
 SPACELESS_SCRIPTS = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(f"[{SPACELESS_SCRIPTS}]|[^\\W{SPACELESS_SCRIPTS}]+")
 """A word, or a character of a script that puts no spaces between words."""
@@ -133,3 +136,8 @@ def is_doubtful(segment: Segment) -> bool:
         or segment.avg_logprob < DOUBTFUL_AVG_LOGPROB
         or segment.no_speech_prob > DOUBTFUL_NO_SPEECH_PROB
     )
+
+
+def is_unlikely(segment: Segment) -> bool:
+    """Whether both scores speak against a text, as they do where an instrument is like a voice."""
+    return segment.avg_logprob < DOUBTFUL_AVG_LOGPROB and segment.no_speech_prob > UNLIKELY_NO_SPEECH_PROB

@@ -20,6 +20,8 @@ from aural.live.tape import Tape
 from aural.live.utterance import Piece, Utterance
 from aural.types import SAMPLE_RATE, samples
 
+CLEAR = 0.9
+"""Probability of a voice that cannot be mistaken: instruments that are like voices stay below."""
 TAIL = SAMPLE_RATE // 5
 """How much of the pause after its last voice a piece takes in: word endings are softer than the gate."""
 PAUSE = SAMPLE_RATE // 2
@@ -197,6 +199,7 @@ class Segmenter:
         """The open piece, one frame later."""
         self._probabilities.append(probability)
         piece.voiced_frames += self.gate.voice_end == self.now
+        piece.clear_frames += probability >= CLEAR
         quiet, length = self.now - self.gate.voice_end, self.now - piece.start
         if quiet >= PAUSE or (quiet >= SHORT_PAUSE and length >= LONG_PIECE):
             self._end_piece(piece, self.gate.voice_end + TAIL)
@@ -223,6 +226,7 @@ class Segmenter:
         assert self.piece is not None
         piece.following = self.piece
         self.piece.voiced_frames = sum(probability >= self.gate.threshold for probability in heard)
+        self.piece.clear_frames = sum(probability >= CLEAR for probability in heard)
         self._probabilities, self._probabilities_from = heard, self._probabilities_from + first * FRAME_SAMPLES
 
     def _quietest(self, piece: Piece) -> int:

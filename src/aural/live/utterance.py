@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from aural.audio.vad import FRAME_SAMPLES
-from aural.engines.guard import is_doubtful
+from aural.engines.guard import is_doubtful, is_unlikely
 from aural.errors import AuralError
 from aural.live.events import Committed, Draft
 from aural.live.language import LanguageKeeper
@@ -16,6 +16,8 @@ from aural.types import SAMPLE_RATE, Reason, Samples, Transcript
 
 ENOUGH_VOICE_FRAMES = SAMPLE_RATE // 4 // FRAME_SAMPLES + 1
 """250 ms of voice: Silero's own least speech. With less of it a doubtful text is noise."""
+CLEAR_FRAMES = 3
+"""With fewer frames of clear voice a text that both scores speak against is noise: hold music has one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +33,8 @@ class Piece:
     """Where the voice begins, after the pre-roll."""
     end: int | None = None
     voiced_frames: int = 0
+    clear_frames: int = 0
+    """Those in which a voice cannot be mistaken."""
     samples: Samples | None = None
     """Its audio from `heard_from` on, once it has ended."""
     context: tuple[Piece, ...] = ()
@@ -81,10 +85,9 @@ class Piece:
         return self.settled is not None and self.settled[0] == end
 
     def is_noise(self, heard: Transcript) -> bool:
-        """Whether a text is doubtful and there was hardly any voice."""
-        if self.voiced_frames >= ENOUGH_VOICE_FRAMES:
-            return False
-        return any(is_doubtful(segment) for segment in heard.segments)
+        """Whether a text is doubtful and there was hardly any voice, or unlikely and there was none that was clear."""
+        is_faint, is_unclear = self.voiced_frames < ENOUGH_VOICE_FRAMES, self.clear_frames < CLEAR_FRAMES
+        return any((is_faint and is_doubtful(one)) or (is_unclear and is_unlikely(one)) for one in heard.segments)
 
     @property
     def has_text(self) -> bool:
