@@ -343,7 +343,18 @@ def test_a_server_of_its_own_gets_every_flag_and_the_key_out_of_sight(monkeypatc
         return nullcontext(NOWHERE)
 
     monkeypatch.setattr("aural.terminal.own_server", own_server)
-    given = ["--model", "m", "--upstream", "http://u", "--memory-share", "0.5", "--idle-s", "9.5", "--log-format", "json"]
+    given = [
+        "--model",
+        "m",
+        "--upstream",
+        "http://u",
+        "--memory-share",
+        "0.5",
+        "--idle-s",
+        "9.5",
+        "--log-format",
+        "json",
+    ]
     CliRunner().invoke(main, ["live", CLIP, *given, "--api-key", "sesame", "--insights", "all"])
     [(flags, key)] = seen
     pairs = dict(zip(flags[::2], flags[1::2], strict=True))

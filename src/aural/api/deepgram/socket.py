@@ -80,8 +80,10 @@ class Call:
                 tasks.create_task(self._unpacker.run())
 
     async def _tell(self) -> None:
-        async with aclosing(self._companion.events(self._stream)) as events:
-            async for event in events:
+        events = self._companion.events(self._stream)
+        noted = service_of(self._socket).captions.noting(self._request_id, events)
+        async with aclosing(events), aclosing(noted):
+            async for event in noted:
                 if not isinstance(event, Told):  # of which there are none without insights
                     await self._tell_one(event)
 
