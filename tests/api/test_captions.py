@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+import websockets
 
 from aural.audio.decode import decode
 from aural.errors import Overloaded
@@ -55,6 +56,26 @@ def test_a_reader_follows_and_a_latecomer_reads_it_all(whisper: Server, clips: d
             assert (await http.get(address)).text == followed
             starts = [cue[0] for cue in CUE.findall(followed)]
             assert starts == sorted(starts)
+
+    run(scenario)
+
+
+def test_deepgrams_sessions_have_captions_under_their_request_id(whisper: Server, clips: dict[str, Recording]) -> None:
+    async def scenario() -> None:
+        address = whisper.url.replace("http", "ws", 1) + "/v1/listen?encoding=linear16&sample_rate=16000"
+        async with (
+            websockets.connect(address, proxy=None) as socket,
+            httpx.AsyncClient(base_url=whisper.url, trust_env=False, timeout=PATIENCE_S) as http,
+        ):
+            assert socket.response is not None
+            name = socket.response.headers["dg-request-id"]
+            await socket.send(pcm16(clips["libri-367-130732-0001"]))
+            await socket.send('{"type": "CloseStream"}')
+            assert [frame async for frame in socket]
+            cues = CUE.findall((await http.get(f"/v1/captions/{name}.vtt")).text)
+        assert (
+            word_errors(["when is a lobster not a lobster when it is a crayfish"], [" ".join(c[2] for c in cues)]) < 0.1
+        )
 
     run(scenario)
 
