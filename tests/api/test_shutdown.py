@@ -66,6 +66,7 @@ def test_live_sessions_end_by_themselves(lobster: Samples) -> None:
         begun: list[str] = []
         stop = asyncio.Event()
         async with client(server, REALTIME) as idle:
+            await idle.ask()
             following = asyncio.create_task(follow(server, idle.events[0]["session"]["id"]))
             conversing = [
                 asyncio.create_task(converse(server, path, lobster, begun, stop)) for path in (REALTIME, STREAM)
@@ -122,6 +123,7 @@ def test_nobody_is_waited_for_longer_than_for_requests() -> None:
 
     async def scenario(server: Server) -> None:
         async with client(server, REALTIME) as one:
+            await one.ask()
             server.process.send_signal(signal.SIGTERM)
             await one.rest()
             assert one.socket.close_code == 1012

@@ -1,5 +1,5 @@
-"""uvicorn's WebSocket, with a bound for clients that do not read, patience with those that are not being read, and an end
-that conversations come to by themselves when the server stops."""
+"""uvicorn's WebSocket, with a bound for clients that do not read, patience with those that are not being read, and an
+end that conversations come to by themselves when the server stops."""
 
 from __future__ import annotations
 
