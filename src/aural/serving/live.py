@@ -141,13 +141,14 @@ class Stream:
     def leave(self, within_s: float = LEAVE_WITHIN_S) -> None:
         """End at the next pause between utterances, or after so long where it is: a `Notice` says where to go on, then
         `Ended` comes."""
-        if self._is_closed:
+        loop = asyncio.get_running_loop()
+        if self._is_closed or (self._leaving and self._leaving.when() <= loop.time() + within_s):
             return
         if self._leaving:
             self._leaving.cancel()
         else:
             self._put(ear.Leave())
-        self._leaving = asyncio.get_running_loop().call_later(within_s, self._put, ear.Finish())
+        self._leaving = loop.call_later(within_s, self._put, ear.Finish())
 
     def retire(self, within_s: float) -> None:
         """The server stops: leave, or end where there is no other place to go."""
