@@ -35,7 +35,7 @@ FRAGILE = """
 from aural.api import bidirectional, sockets
 from aural.api.realtime import Term
 from aural.live.session import Session
-from aural.serving.live import Stream
+from aural.serving.stream import Stream
 
 def broken(self, *_):
     raise RuntimeError("broken on purpose")

@@ -17,9 +17,10 @@ from aural.live.events import Event
 from aural.live.session import SESSION_FINISHED
 from aural.live.settings import Format, LiveSettings, Manual
 from aural.serving import ear, inbox
-from aural.serving import live as module
+from aural.serving import stream as module
 from aural.serving.inbox import Inbox
-from aural.serving.live import Live, Stream
+from aural.serving.live import Live
+from aural.serving.stream import Stream
 from aural.types import SAMPLE_RATE, Clip, Options, Transcript
 from tests.conftest import Recording
 from tests.serving.live_door import ToldDoor, live, words

@@ -13,7 +13,7 @@ import pytest
 
 from aural.audio.encoding import to_float32
 from aural.errors import BadAudio
-from aural.serving.live import Stream
+from aural.serving.stream import Stream
 from aural.serving.unpacker import MOST_WAITING_BYTES, Unpacker
 from aural.types import SAMPLE_RATE, Samples
 from tests.audio.build import tone, wav

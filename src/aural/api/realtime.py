@@ -28,7 +28,8 @@ from aural.live.events import Event, Failed, Notice
 from aural.serving.captions import Captions
 from aural.serving.companion import Calls, Companion, Told
 from aural.serving.fleet import AUTO
-from aural.serving.live import Live, Stream
+from aural.serving.live import Live
+from aural.serving.stream import Stream
 
 log = logging.getLogger("aural.live")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from aural.audio.unpack import unpack
 from aural.live.settings import Format
-from aural.serving.live import Stream
+from aural.serving.stream import Stream
 from aural.types import SAMPLE_RATE, Samples
 
 UNPACKED = Format("pcm_f32le", SAMPLE_RATE, 1)

@@ -27,7 +27,8 @@ from aural.errors import AuralError, BadAudio, BadRequest, SessionExpired
 from aural.insight.request import Wish as Redaction
 from aural.live.events import Ended, Event, Failed
 from aural.serving.companion import Companion, LiveWish, Told
-from aural.serving.live import Live, Stream
+from aural.serving.live import Live
+from aural.serving.stream import Stream
 from aural.serving.unpacker import Unpacker
 from aural.types import Timestamps, seconds
 
