@@ -125,8 +125,7 @@ class _Kept:
 
 
 def intents(bench: Bench, name: str, said: Sequence[tuple[str, str]], language: str = "en") -> Intents:
-    means = heads(name).means
-    return whole(learning(said, _Kept(bench, name), means.get(language, means["en"]), language))
+    return whole(learning(said, _Kept(bench, name), heads(name), language))
 
 
 def draw(rows: Sequence[Row], count: int, seed: int) -> list[tuple[str, str]]:

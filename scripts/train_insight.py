@@ -312,6 +312,12 @@ def language_means(data: Path, store: Store) -> dict[str, Floats]:
     return {"en": store.embed(english).mean(axis=0), "zh": store.embed(chinese).mean(axis=0)}
 
 
+def same_means(store: Store) -> dict[str, Floats]:
+    """The mean vectors of the same sentences in two languages."""
+    english, chinese = zip(*SEEDS["same"]["pairs"], strict=True)
+    return {"en": store.embed(english).mean(axis=0), "zh": store.embed(chinese).mean(axis=0)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -344,6 +350,8 @@ def main() -> None:
                 kept = {key: value for key, value in kept.items() if not key.startswith(f"{skill}/")} | step()
                 print(name, skill)
         kept |= {f"mean/{language}": mean.astype(np.float16) for language, mean in means.items()}
+        if name == E5.name:
+            kept |= {f"same/{language}": mean.astype(np.float16) for language, mean in same_means(store).items()}
         np.savez_compressed(path, **kept)
         print(path, path.stat().st_size // 1024, "KiB")
 

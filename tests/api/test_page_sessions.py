@@ -161,7 +161,8 @@ def test_a_full_server_is_asked_again_and_hears_it_all(once: Path) -> None:
             async with page(server) as tab:
                 await tab.until(HAS_MODEL, PATIENCE_S)
                 await tab.run(WATCH)
-                async with client(server):
+                async with client(server) as other:
+                    await other.ask()
                     await play(tab, once)
                     await tab.until(IS_WAITING, PATIENCE_S)
                     assert "full. Trying again in 5 s" in await tab.run(ALERT)

@@ -82,8 +82,7 @@ class Analyst:
             said = [pair for pair in said if shares_script(pair[1], language)]
         if not said:
             return None
-        means = heads(name).means
-        job = self._labels[key] = Job(learning(said, self.embedder(name), means.get(language, means["en"]), language))
+        job = self._labels[key] = Job(learning(said, self.embedder(name), heads(name), language))
         return job
 
 

@@ -25,6 +25,8 @@ C = 30.0
 SPELLING = 0.5
 """Weight of the letters beside the vector: with a word in ten garbled, banking77 gains one to two points; clean, it
 moves by half a point either way."""
+MEANS = ("mean/", "same/")
+"""What else is packed with the heads."""
 BUCKETS = 1 << 14
 """Of hashed words and pairs of words."""
 
@@ -174,6 +176,20 @@ class Heads:
 
     by_skill: dict[str, Head]
     means: dict[str, Floats]
+    same: dict[str, Floats]
+    """Mean vectors of the same sentences in English and in Chinese, of an embedder that reads both."""
+
+    def middles(self, vectors: Vectors, language: str, *, is_foreign: bool) -> tuple[Floats, Floats]:
+        """Where to centre the vectors of examples, and those of what is said in a language. They are one, half way from
+        the examples' mean to the language's, unless the examples are in another script (`is_foreign`): then they are as
+        far apart as the same sentences in both."""
+        own: Floats = vectors.mean(axis=0)
+        if not is_foreign:
+            middle: Floats = (own + self.means.get(language, self.means["en"])) / np.float32(2)
+            return middle, middle
+        spoken, written = ("zh", "en") if language == "zh" else ("en", "zh")
+        middle = (own + self.same[written]) / np.float32(2)
+        return middle, middle + self.same[spoken] - self.same[written]
 
     def probabilities(
         self, skill: str, vectors: Vectors, texts: Sequence[str], language: str
@@ -193,9 +209,9 @@ def heads(embedder: str) -> Heads:
     """The heads that were trained on the vectors of this embedder (scripts/train_insight.py)."""
     packed = (files("aural.insight") / "data" / f"{embedder}.npz").read_bytes()
     with np.load(BytesIO(packed)) as arrays:
-        skills = sorted({name.partition("/")[0] for name in arrays.files if not name.startswith("mean/")})
-        means = {name.partition("/")[2]: _wide(arrays[name]) for name in arrays.files if name.startswith("mean/")}
-        return Heads({skill: _unpacked(skill, arrays) for skill in skills}, means)
+        means, same = ({n.partition("/")[2]: _wide(arrays[n]) for n in arrays.files if n.startswith(p)} for p in MEANS)
+        skills = sorted({name.partition("/")[0] for name in arrays.files if not name.startswith(MEANS)})
+        return Heads({skill: _unpacked(skill, arrays) for skill in skills}, means, same)
 
 
 def _unpacked(skill: str, arrays: np.lib.npyio.NpzFile) -> Head:
