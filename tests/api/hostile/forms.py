@@ -88,7 +88,7 @@ def field_of_an_odd_name(random: Random) -> bytes:
 
 @kind(404)
 def model_of_nobody(random: Random) -> bytes:
-    return post_form(file(), field("model", random.choice(["gpt-4o-transcribe", "FAKE", *ODD_TEXT])))
+    return post_form(file(), field("model", random.choice(["gpt-4o-transcribe-diarize", "FAKE", *ODD_TEXT])))
 
 
 @kind(404)
