@@ -14,7 +14,7 @@ _ACCENTED = {
     char: plain[0] for char in map(chr, range(0xC0, 0x250)) if len(plain := unicodedata.normalize("NFD", char)) > 1
 }
 _SAME = str.maketrans({**dict.fromkeys("’‘", "'"), **dict.fromkeys("‐‑–—－−-_", " "), **_ACCENTED})
-_TAG = re.compile(r"\[[A-Z]+(?:_[A-Z]+)*\]")
+_TAG = re.compile(r"\[(?:(?:CARD_|PHONE_|ACCOUNT_)?NUMBER|EMAIL|MONEY|DATE|TIME)\]")
 """What redaction left is nothing that was said."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,:]\d+)*")
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
