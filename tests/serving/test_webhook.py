@@ -8,11 +8,10 @@ import hmac
 import json
 import re
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from aural.metrics import Metrics
 from aural.serving import webhook
 from aural.serving.webhook import Hooks, signature
 from tests.serving.loop import in_loop
+from tests.standin.listening import Quiet, listening
 
 INSIGHTS_PAGE = Path(__file__).parents[2] / "docs" / "insights.md"
 
@@ -32,7 +32,7 @@ def receiver(*statuses: int) -> Iterator[tuple[str, list[tuple[dict[str, str], b
     """Answers with these statuses, the last one again and again; keeps what came."""
     got: list[tuple[dict[str, str], bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             got.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
             self.send_response(statuses[min(len(got), len(statuses)) - 1])
@@ -40,18 +40,8 @@ def receiver(*statuses: int) -> Iterator[tuple[str, list[tuple[dict[str, str], b
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook?a=b", got
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as origin:
+        yield f"{origin}/hook?a=b", got
 
 
 def counts(metrics: Metrics) -> dict[str, float]:

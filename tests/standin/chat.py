@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.standin.listening import Quiet, listening
 
 GOOD = {
     "summary": "The internet is down. An engineer comes tomorrow.",
@@ -72,7 +74,7 @@ def stand_in(*said: Answer) -> Iterator[tuple[str, list[Question]]]:
     """Its address, and the questions that came. Each is answered in turn, the last way again and again."""
     asked: list[Question] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             one = said[min(len(asked), len(said)) - 1](asked[-1])
@@ -93,17 +95,9 @@ def stand_in(*said: Answer) -> Iterator[tuple[str, list[Question]]]:
             except ConnectionError:
                 gone.set()
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
     stopping = threading.Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        stopping.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(Handler) as origin:
+        try:
+            yield f"{origin}/v1", asked
+        finally:
+            stopping.set()
