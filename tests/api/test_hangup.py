@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,12 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.requests import Request
 
+from aural.api.service import ClientGone, unless_gone
 from tests.api.wire import exchange, form, request, speech
 from tests.conftest import Server, serving, wait_until
+from tests.serving.loop import in_loop
 
 LIMIT_S = 120.0
 SLEEPER = speech("sleep1000")
@@ -115,3 +119,14 @@ def test_a_stream_that_has_not_begun(single: Server) -> None:
     wait_until(lambda: is_quiet(single), LIMIT_S)
     assert abandoned(single) == before[0] + 1
     assert single.metric("aural_queue_wait_seconds_count") - before[1] < 5
+
+
+@in_loop
+async def test_what_is_given_up_together_leaves_no_complaint() -> None:
+    async def hung_up() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    parts = [asyncio.ensure_future(asyncio.Event().wait()) for _ in range(2)]
+    with pytest.raises(ClientGone):
+        await unless_gone(Request({"type": "http"}, hung_up), asyncio.gather(*parts))
+    assert all(part.cancelled() for part in parts)

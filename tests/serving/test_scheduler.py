@@ -249,6 +249,18 @@ async def test_a_worker_that_hangs_while_it_loads_is_replaced(tmp_path, monkeypa
 
 
 @in_loop
+async def test_a_worker_that_hangs_while_it_loads_again_keeps_nobody_waiting(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "RELOAD_S", 1.0)
+    monkeypatch.setattr(supervisor, "RELOAD_FACTOR", 0.0)
+    async with running(fake_scheduler(orders=tmp_path)) as scheduler:
+        (tmp_path / "load").write_text("sleep600000")
+        kill(scheduler)
+        assert kinds(await outcomes(scheduler, "one")) == [NotReady]
+        await until(lambda: scheduler.state is State.READY)
+        assert await heard(scheduler, "back") == "back"
+
+
+@in_loop
 async def test_who_waits_is_told_when_no_worker_comes_back(tmp_path):
     async with running(fake_scheduler(orders=tmp_path)) as scheduler:
         (tmp_path / "load").write_text("fail fail")
@@ -262,6 +274,25 @@ async def test_who_waits_is_told_when_no_worker_comes_back(tmp_path):
 
 
 # Workers that hang, and engines that break
+
+
+@in_loop
+async def test_a_pipe_that_breaks_in_an_unforeseen_way_costs_no_job():
+    async with running(fake_scheduler()) as scheduler:
+        scheduler.replicas[0]._worker.writer.transport.abort()
+        await asyncio.sleep(0)  # what is written now raises RuntimeError: the handle is closed
+        assert await outcomes(scheduler, "one", "two") == ["one", "two"]
+        assert scheduler.replicas[0].restarts == 1
+
+
+@in_loop
+async def test_whatever_goes_wrong_those_who_wait_are_told(monkeypatch):
+    async def hear(clips):
+        raise KeyError("unforeseen")
+
+    async with running(fake_scheduler()) as scheduler:
+        monkeypatch.setattr(scheduler.replicas[0], "hear", hear)
+        assert kinds(await outcomes(scheduler, "one", "two")) == [EngineFailed, EngineFailed]
 
 
 @in_loop

@@ -289,8 +289,9 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
             raise ClientGone
         return task.result()
     finally:
-        gone.cancel()
-        task.cancel()
+        for one in (gone, task):
+            one.cancel()
+        await asyncio.gather(gone, task, return_exceptions=True)
 
 
 class ClientGone(Exception):

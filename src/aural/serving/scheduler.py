@@ -172,14 +172,15 @@ class Scheduler(Door):
         began = time.monotonic()
         try:
             heard = await replica.hear([job.clip for job in jobs])
+            self._deliver(jobs, heard)
+            self._await_return(jobs, began)
         except WorkerGone:
             self._retry(jobs)
         except Overloaded as error:
-            for job in jobs:
-                _fail(job, error)
-        else:
-            self._deliver(jobs, heard)
-            self._await_return(jobs, began)
+            _fail(jobs, error)
+        except Exception as error:  # whatever nobody foresaw: who waits is told
+            log.exception("batch failed", extra={"model": self.name})
+            _fail(jobs, EngineFailed(f"{self.name}: {type(error).__name__}: {error}"))
         self._note_busy()
         self._dispatch()
 
@@ -193,7 +194,7 @@ class Scheduler(Door):
         for job, result in zip(jobs, heard.results, strict=True):
             if isinstance(result, Mishap):
                 log.error("engine failed", extra={"model": self.name, "error": result.message})
-                _fail(job, EngineFailed(f"{self.name} failed on this audio: {result.message}"))
+                _fail([job], EngineFailed(f"{self.name} failed on this audio: {result.message}"))
             elif not job.future.done():
                 job.future.set_result(result)
                 self._metrics.audio_s.labels(self.name).inc(job.waiting.samples / SAMPLE_RATE)
@@ -209,15 +210,14 @@ class Scheduler(Door):
         """Once more, each alone: whichever clip killed the worker shall not do it to its neighbours again."""
         for job in jobs:
             if job.waiting.alone:
-                _fail(job, WorkerLost(self.name))
+                _fail([job], WorkerLost(self.name))
             elif not job.future.done():
                 job.waiting = replace(job.waiting, alone=True)
                 self._jobs[job.waiting.id] = job
 
     def _refuse(self, error: AuralError) -> None:
         """Fail everything that waits."""
-        for job in self._jobs.values():
-            _fail(job, error)
+        _fail(self._jobs.values(), error)
         self._jobs.clear()
 
     def _replicas_changed(self) -> None:
@@ -279,6 +279,7 @@ def _drop(replica: Replica, clip: Clip, future: asyncio.Future[Transcript]) -> N
         replica.drop(clip)
 
 
-def _fail(job: Job, error: AuralError) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
+def _fail(jobs: Iterable[Job], error: AuralError) -> None:
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(error)

@@ -30,6 +30,8 @@ STALL_FACTOR = 30.0
 CANARY_EVERY_S = 30.0
 LOAD_S = 900.0
 """Loading and warming up may take this long: a large model from a slow disk, on a slow CPU."""
+RELOAD_S, RELOAD_FACTOR = 60.0, 10.0
+"""Once more it may take this long, or so many times what it took before: meanwhile others wait."""
 BACKOFF_S = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Pauses before the first start and after so many failed ones; a model that never worked is given up after the last."""
 
@@ -152,6 +154,12 @@ class Replica:
         """What its process holds; 0 on a GPU, whose memory it does not show."""
         return resident_bytes(self.pid) if self.pid and self.spec.device == "cpu" else 0
 
+    @property
+    def _patience_s(self) -> float:
+        """How long the next start may take."""
+        took_s = self.load_s + self.warm_up_s
+        return min(LOAD_S, max(RELOAD_S, RELOAD_FACTOR * took_s)) if took_s else LOAD_S
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._supervise(), name=f"replica {self.spec.name}")
 
@@ -173,7 +181,7 @@ class Replica:
         except asyncio.CancelledError:
             self._abandon(worker)
             raise
-        except (OSError, EOFError) as error:
+        except Exception as error:  # whatever broke the exchange, the next reply could be the wrong one
             self._abandon(worker)
             raise WorkerGone from error
         finally:
@@ -224,8 +232,8 @@ class Replica:
 
     async def _launch(self) -> None:
         """Start the process, give it its model, wait until it is warm."""
-        self._worker = await spawn(os.environ | worker_environment(self.spec))
-        async with asyncio.timeout(LOAD_S):
+        async with asyncio.timeout(self._patience_s):
+            self._worker = await spawn(os.environ | worker_environment(self.spec))
             reply = await self._worker.ask(Load(self.spec, self._max_batch))
         match reply:
             case LoadRefused(message):

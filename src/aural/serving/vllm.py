@@ -215,9 +215,9 @@ class Vllm(Replica):
     async def _launch(self) -> None:
         """Start vLLM unless it runs elsewhere, wait until it is ready, and let it hear the longest clip."""
         began = time.monotonic()
-        link = self._link = await self._connect()
         try:
             async with asyncio.timeout(LOAD_S):
+                link = self._link = await self._connect()
                 await self._until_well(link, began)
                 await link.voxtral.find()
                 loaded = time.monotonic()

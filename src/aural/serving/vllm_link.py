@@ -104,10 +104,11 @@ async def _guarded(voxtral: Voxtral, command: Sequence[str], environment: dict[s
                 pass_fds=[theirs.fileno()],
                 env=environment,
             )
+            theirs.close()
+            said = (await reader.readline()).decode().split()
         except BaseException:
             writer.close()
             raise
-    said = (await reader.readline()).decode().split()
     pid = int(said[1]) if said[:1] == ["pid"] else None
     return Link(voxtral, voxtral.client(), guardian, reader, writer, pid)
 
