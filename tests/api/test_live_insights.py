@@ -22,6 +22,7 @@ from tests.serving.test_webhook import receiver
 LOBSTER = "libri-367-130732-0001"
 PATIENCE_S = 240.0
 FRAME = SAMPLE_RATE // 10
+TIMES = ("begin_offset_ms", "end_offset_ms")
 
 
 async def streamed(server: Server, samples: Samples, session: dict[str, Any], model: str) -> list[dict[str, Any]]:
@@ -63,6 +64,21 @@ def test_a_voice_is_understood_while_it_is_captioned(whisper: Server, clips: dic
     assert call["keywords"][0]["phrase"] == "lobster"
     assert [event["type"] for event in events][-1] == "aural.ended"
     assert of_type(events, "session.updated")[0]["session"]["aural"]["role"] == "CUSTOMER"
+
+
+@pytest.mark.slow  # quick enough only where nothing else runs
+def test_keywords_have_the_times_that_words_would_have(whisper: Server, clips: dict[str, Recording]) -> None:
+    voice = np.pad(decode(clips[LOBSTER].bytes, limit_s=60).samples, (0, SAMPLE_RATE))
+    session = {"aural": {"insights": {"skills": ["keywords"], "keywords": ["lobster", "crayfish"]}}}
+
+    def times(**more: Any) -> list[float]:
+        events = asyncio.run(streamed(whisper, voice, session | more, "whisper-tiny.en"))
+        found = of_type(events, "aural.utterance_insights")
+        return [keyword[key] for one in found for keyword in one["keywords"] for key in TIMES]
+
+    exact = times(include=["aural.words"])
+    assert exact
+    assert times() == pytest.approx(exact, abs=100)
 
 
 def test_what_is_redacted_leaves_nowhere(whisper: Server, clips: dict[str, Recording]) -> None:

@@ -16,7 +16,7 @@ from aural.errors import EngineFailed
 from aural.live import events
 from aural.live.segmenter import CONTEXT, LONGEST_PIECE
 from aural.live.settings import LiveSettings, Manual, SemanticVad, ServerVad, Turns
-from aural.types import SAMPLE_RATE, Clip, Options, Reason, Segment, Transcript
+from aural.types import SAMPLE_RATE, Clip, Options, Reason, Segment, Transcript, Word
 from tests.live.stage import Stage, audios, built, checked, pause, read, said, said_in, spoken
 
 MANUAL = LiveSettings(turns=Manual())
@@ -321,3 +321,35 @@ def test_an_unlikely_text_of_voices_that_are_never_clear_is_noise(clear_frames: 
     stage.session.voice(probabilities)
     stage.finish()
     assert checked(stage).texts == [text]
+
+
+def test_a_final_has_the_speech_of_its_words_for_who_wants_their_times():
+    stage = Stage.of(LiveSettings(turns=ServerVad(silence_duration_ms=1000)))
+    stage.play(np.concatenate([pause(1), spoken(1, 2, 3), pause(0.7), spoken(4, 5), pause(2)]))
+    stage.finish()
+    [final] = stage.finals
+    assert final.text == "w1 w2 w3 w4 w5"
+    assert [read(clip).segments[0].text for clip in final.clips] == [" w1 w2 w3", " w4 w5"]
+    for clip, segment in zip(final.clips, final.transcript.segments, strict=True):
+        assert (clip.start, clip.start + len(clip)) == (segment.start, segment.end)
+
+
+def test_words_with_times_are_not_heard_again_and_a_long_utterance_is_not_kept():
+    def with_words(clip: Clip) -> Transcript:
+        heard = read(clip)
+        return replace(heard, segments=tuple(replace(one, words=_timed(one)) for one in heard.segments))
+
+    timed = Stage.of(hear=with_words)
+    timed.play(np.concatenate([spoken(1, 2, 3), pause(2)]))
+    assert [final.clips for final in timed.finals] == [()]
+    long = Stage.of(MANUAL)
+    for _ in range(10):
+        long.play(np.concatenate([spoken(*range(1, 11)), pause(1)]))
+    long.session.commit()
+    long.finish()
+    [final] = long.finals
+    assert [clip.start + len(clip) < 31 * SAMPLE_RATE for clip in final.clips] == [True] * 7
+
+
+def _timed(segment: Segment) -> tuple[Word, ...]:
+    return tuple(Word(f" {text}", segment.start, segment.end, 0.9) for text in segment.text.split())

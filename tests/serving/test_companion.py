@@ -23,6 +23,7 @@ from aural.metrics import Metrics
 from aural.serving import companion as companions
 from aural.serving.companion import MOST_IN_FLIGHT, SUMMARY_EVERY_TURNS, Calls, Companion, LiveWish, Told
 from aural.serving.understanding import Understanding
+from aural.serving.word_times import Rehear
 from aural.types import SAMPLE_RATE, Segment, Transcript
 from tests.serving.loop import in_loop, until
 
@@ -55,7 +56,7 @@ class Skills:
         await self.gate.wait()
         self.seen.append(utterance)
         begin = utterance.text.find("leave")
-        span = Span(begin, begin + 5, utterance.start, utterance.end)
+        span = Span(begin, begin + 5, *utterance.times(begin, begin + 5))
         angry = Emotion("anger", 0.9, "NEGATIVE", -0.9) if "angry" in utterance.text else None
         return Findings(
             keywords=(Keyword("leave", "leave", 1.0, span),) if begin >= 0 else (),
@@ -103,8 +104,8 @@ class Desk:
         companion.hears()
         return companion
 
-    async def heard(self, companion: Companion, script: Script) -> list[Any]:
-        return [item async for item in companion.events(played([*script, Ended(Ledger())], self))]
+    async def heard(self, companion: Companion, script: Script, rehear: Rehear | None = None) -> list[Any]:
+        return [item async for item in companion.events(played([*script, Ended(Ledger())], self), rehear)]
 
     def counted(self, metric: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(metric, labels) or 0.0
@@ -222,10 +223,10 @@ async def test_a_session_that_joins_later_has_its_place_in_the_call() -> None:
     later.set()
     ours = await listening
     [found] = bodies(theirs, "utterance_insights")
-    assert (found["begin_offset_ms"], found["keywords"][0]["begin_offset_ms"]) == (5000, 5000)
+    assert (found["begin_offset_ms"], found["keywords"][0]["begin_offset_ms"]) == (5000, 5250)
     assert alerts(theirs) == [("churn", 26.0)]
     [point] = bodies(theirs, "alert")[0]["points_of_interest"]
-    assert (point["begin_offset_ms"], point["end_offset_ms"]) == (25_000, 26_000)
+    assert (point["begin_offset_ms"], point["end_offset_ms"]) == (25_250, 26_000)
     silences = bodies(ours, "call_insights")[0]["talk"]["non_talk"]["instances"]
     assert silences == [{"begin_offset_ms": 1000, "end_offset_ms": 25_000}]
 

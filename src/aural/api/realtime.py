@@ -149,7 +149,7 @@ class Conversation:
         return None
 
     async def _tell(self, stream: Stream) -> None:
-        events = self._companion.events(stream)
+        events = self._companion.events(stream, stream.words)
         async with aclosing(events), aclosing(self._captions.noting(self._session.id, events)) as noted:
             async for event in noted:
                 await self._tell_one(event)

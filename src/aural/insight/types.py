@@ -5,7 +5,7 @@ The shapes on the wire are written by `schema.py` and described in docs/insights
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -183,6 +183,16 @@ class Findings:
     """The language model that answered `judged`."""
     judged: tuple[Skill, ...] = ()
 
+    def placed(self, place: Callable[[Span], Span]) -> Findings:
+        """The same with its spans elsewhere in time."""
+        return replace(
+            self,
+            keywords=tuple(replace(one, span=place(one.span)) for one in self.keywords),
+            terms=tuple(replace(one, spans=tuple(map(place, one.spans))) for one in self.terms),
+            safety=tuple(replace(one, span=one.span and place(one.span)) for one in self.safety),
+            entities=tuple(replace(one, span=place(one.span)) for one in self.entities),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -195,14 +205,19 @@ class Turn:
         """The same in a clock whose zero lies `by` samples earlier."""
         said, found = self.utterance, self.findings
         words = tuple(word.shifted(by) for word in said.words)
+        notes = tuple(replace(one, start=one.start + by, end=one.end + by) for one in found.notes)
         return Turn(
             replace(said, start=said.start + by, end=said.end + by, words=words),
-            replace(
-                found,
-                keywords=tuple(replace(one, span=one.span.shifted(by)) for one in found.keywords),
-                terms=tuple(replace(one, spans=tuple(span.shifted(by) for span in one.spans)) for one in found.terms),
-                safety=tuple(replace(one, span=one.span and one.span.shifted(by)) for one in found.safety),
-                entities=tuple(replace(one, span=one.span.shifted(by)) for one in found.entities),
-                notes=tuple(replace(one, start=one.start + by, end=one.end + by) for one in found.notes),
-            ),
+            replace(found.placed(lambda span: span.shifted(by)), notes=notes),
         )
+
+    def timed(self, words: Sequence[Word]) -> Turn:
+        """The same with what was found where these words were said. They are not kept: what was redacted may be among
+        them."""
+        said = replace(self.utterance, words=tuple(words))
+
+        def place(span: Span) -> Span:
+            start, stop = said.times(span.begin, span.end)
+            return replace(span, start=start, stop=stop)
+
+        return replace(self, findings=self.findings.placed(place))

@@ -57,4 +57,5 @@ class Books:
             place = piece.end
         self.suppress(place, utterance.end, utterance)
         heard = text.join([piece.transcript for piece in utterance.pieces if piece.transcript])
-        self.tell(events.Final(utterance.name, utterance.start, utterance.end, heard, utterance.text))
+        clips = tuple(piece.clip for piece in utterance.pieces if piece.clip)
+        self.tell(events.Final(utterance.name, utterance.start, utterance.end, heard, utterance.text, clips))

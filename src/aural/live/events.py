@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from aural.errors import AuralError
-from aural.types import Reason, Transcript, Word
+from aural.types import Clip, Reason, Transcript, Word
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,8 @@ class Final:
     """What the engine heard in the whole utterance, its segments (and words, if asked for) in the session's clock.
     Where it disagrees with what had been committed before, `text` keeps the committed words."""
     text: str
+    clips: tuple[Clip, ...] = field(default=(), compare=False, repr=False)
+    """The speech of it whose words came without times, to whoever wants to hear it once more; none of a long one."""
 
 
 @dataclass(frozen=True, slots=True)

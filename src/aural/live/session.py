@@ -316,6 +316,7 @@ class Session:
 
     def _finish_piece(self, piece: Piece) -> None:
         heard = self._final_of(piece)
+        piece.clip = piece.kept(heard)
         piece.transcript, piece.samples, piece.context, piece.own = heard, None, (), tuple(tokens(heard))
         piece.is_lacking |= len(piece.own) < LACKING * piece.stabilizer.count_to(piece.end or 0)
         told = piece.keeper.final(heard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aural.audio.vad import FRAME_SAMPLES
 from aural.engines.guard import is_doubtful, is_unlikely
@@ -12,12 +12,15 @@ from aural.live.events import Committed, Draft
 from aural.live.language import LanguageKeeper
 from aural.live.settings import LiveSettings
 from aural.live.stabilizer import Stabilizer, Token, written
-from aural.types import SAMPLE_RATE, Reason, Samples, Transcript
+from aural.types import SAMPLE_RATE, Clip, Reason, Samples, Transcript
 
 ENOUGH_VOICE_FRAMES = SAMPLE_RATE // 4 // FRAME_SAMPLES + 1
 """250 ms of voice: Silero's own least speech. With less of it a doubtful text is noise."""
 CLEAR_FRAMES = 3
 """With fewer frames of clear voice a text that both scores speak against is noise: hold music has one."""
+
+LONGEST_KEPT = 30 * SAMPLE_RATE
+"""So much of an utterance is kept when it has been heard: a caller who never commits would have all of it kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +64,8 @@ class Piece:
     stabilizer: Stabilizer = field(default_factory=Stabilizer)
     transcript: Transcript | None = None
     """The final, in the session's clock."""
+    clip: Clip | None = None
+    """What may be heard once more for the times of its words."""
 
     @property
     def heard_from(self) -> int:
@@ -88,6 +93,15 @@ class Piece:
         """Whether a text is doubtful and there was hardly any voice, or unlikely and there was none that was clear."""
         is_faint, is_unclear = self.voiced_frames < ENOUGH_VOICE_FRAMES, self.clear_frames < CLEAR_FRAMES
         return any((is_faint and is_doubtful(one)) or (is_unclear and is_unlikely(one)) for one in heard.segments)
+
+    def kept(self, heard: Transcript) -> Clip | None:
+        """What may be heard once more, where words came without times."""
+        assert self.samples is not None
+        is_long = self.heard_from + len(self.samples) - self.utterance.start > LONGEST_KEPT
+        if is_long or not heard.segments or any(segment.words for segment in heard.segments):
+            return None
+        options = replace(self.settings.options, language=self.keeper.asked)
+        return Clip(self.samples[self.start - self.heard_from :], options, self.start)
 
     @property
     def has_text(self) -> bool:

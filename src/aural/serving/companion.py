@@ -27,6 +27,7 @@ from aural.insight.types import Role, Turn, Utterance
 from aural.live.events import Cleared, Closed, Committed, Draft, Ended, Event, Failed, Final
 from aural.serving.leg import Leg, Timeline
 from aural.serving.understanding import Understanding
+from aural.serving.word_times import Rehear, around, estimated, reheard
 
 MOST_IN_FLIGHT = 8
 """Utterances of one session whose insights are not there yet; further ones are skipped with a notice."""
@@ -39,6 +40,8 @@ STOP_S = 3.0
 TICK_S = 1.0
 """How often silence is looked at."""
 SUMMARY_EVERY_TURNS = 8
+TIMES_S = 0.7
+"""How long a finding waits for the time it was said at to be better than an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ class Companion:
         self._plain: dict[str, str] = {}
         """What was told, as it was said, of utterances that nothing is kept back from."""
         self._call: Call | None = None
+        self._rehear: Rehear | None = None
 
     def ask(self, asked: LiveWish) -> None:
         """From here on, this."""
@@ -170,8 +174,10 @@ class Companion:
         """Audio of the session has come: with its first the session's clock begins."""
         self._leg.hears(self._clock())
 
-    async def events(self, source: AsyncIterable[Event]) -> AsyncGenerator[Event | Told]:
-        """The events without what is private, and what is found beside them; the end comes last."""
+    async def events(self, source: AsyncIterable[Event], rehear: Rehear | None = None) -> AsyncGenerator[Event | Told]:
+        """The events without what is private, and what is found beside them; the end comes last. `rehear` is who hears
+        speech once more for the times of its words."""
+        self._rehear = rehear
         events = aiter(source)
         coming = asyncio.ensure_future(anext(events))
         something = asyncio.ensure_future(self._something.wait())
@@ -271,27 +277,40 @@ class Companion:
             self._give_up(final.utterance, "overloaded", f"{MOST_IN_FLIGHT} utterances of this session wait already")
             return
         self._unanswered.add(final.utterance)
-        look = self._look(self._utterance(final), call, search, self._leg.shift)
+        look = self._look(final, self._utterance(final), call, search, self._leg.shift)
         task = asyncio.get_running_loop().create_task(look)
         for tasks in (self._tasks, self._calls.looks):
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    async def _look(self, said: Utterance, call: Call, search: Search, shift: int) -> None:
+    async def _look(self, final: Final, said: Utterance, call: Call, search: Search, shift: int) -> None:
         """Goes on when the client hangs up: the rules act on what was said last, too."""
         try:
             findings = await self._calls.understanding.insights.one(said, search.wide)
+            found = await self._timed(final, Turn(said, findings))
         except AuralError as error:
             self._skip(said.id, error.code, str(error))
             return
         finally:
             self._unanswered.discard(said.id)
-        turn = Turn(said, search.told(findings))
+        turn = Turn(said, search.told(found.findings))
         self._tell(Told(utterance_json(turn, search.asked)))
-        self._act(call, call.watch.turn(Turn(said, findings).shifted(shift)))
+        self._act(call, call.watch.turn(found.shifted(shift)))
         is_time = call.keep(turn.shifted(shift), partial(self._tell_again, search.asked, shift))
         if is_time and self._call is call:
             await self._sum_up(call, search.asked, final=False)
+
+    async def _timed(self, final: Final, turn: Turn) -> Turn:
+        """With times that are better than estimates, if they can be had soon."""
+        clips = around(final, turn.findings)
+        if not clips or self._rehear is None:
+            return turn
+        try:
+            async with asyncio.timeout(TIMES_S):
+                words = await self._rehear(clips)
+        except (TimeoutError, AuralError):
+            return turn
+        return turn.timed(reheard(final, clips, words)) if words else turn
 
     def _tell_again(self, asked: Asked, shift: int, turn: Turn) -> None:
         self._tell(Told(utterance_json(turn.shifted(-shift), asked)))
@@ -303,7 +322,7 @@ class Companion:
             start=final.start,
             end=final.end,
             language=final.transcript.language,
-            words=tuple(word for segment in final.transcript.segments for word in segment.words),
+            words=estimated(final),
             role=self.asked.speaker,
             channel=self.asked.channel or 0,
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from aural import text
 from aural.audio.encoding import SAMPLE_BYTES
 from aural.errors import AuralError, BadRequest, Draining, EngineFailed, Overloaded, ServerLost, WorkerLost
 from aural.live.ask import Ask
@@ -21,7 +23,7 @@ from aural.serving.door import Door
 from aural.serving.ear import Line, Order
 from aural.serving.inbox import Inbox
 from aural.serving.policy import Priority
-from aural.types import SAMPLE_RATE, Transcript
+from aural.types import SAMPLE_RATE, Clip, Timestamps, Transcript, Word
 
 if TYPE_CHECKING:
     from aural.serving.live import Live
@@ -138,6 +140,17 @@ class Stream:
             self.leave(within_s)
         else:
             self._put(ear.Finish())
+
+    async def words(self, clips: Sequence[Clip]) -> list[Word]:
+        """The words of clips that were heard before, with their times in the session's clock; none where the model
+        has no times. Raises what the model raises."""
+        if Timestamps.WORD not in self._scheduler.capabilities.timestamps:
+            return []
+        timed = [replace(clip, options=replace(clip.options, timestamps=Timestamps.WORD)) for clip in clips]
+        heard = await asyncio.gather(*(self._scheduler.submit(clip, priority=Priority.PARTIAL) for clip in timed))
+        script = self.settings.script
+        written = [text.in_script(one, script).shifted(clip.start) for clip, one in zip(clips, heard, strict=True)]
+        return [word for one in written for segment in one.segments for word in segment.words]
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
