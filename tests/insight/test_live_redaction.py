@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aural.insight import live_redaction
-from aural.insight.entities import PRIVATE
 from aural.insight.live_redaction import Growing
+from aural.insight.tags import PRIVATE
 from aural.types import Word
 
 SAID = "well my card is four one one one one one one one one one one one one one one one and that's it for 2 weeks"

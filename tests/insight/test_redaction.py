@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aural.insight.entities import PRIVATE, find
+from aural.insight.entities import find
 from aural.insight.redaction import redact, redacted
+from aural.insight.tags import CATEGORIES, PRIVATE, TAGS
+from aural.insight.words import folded, tokens
 from aural.types import SAMPLE_RATE, Reason, Segment, Suppressed, Transcript, Word
 
 CARD = "4111 1111 1111 1111"
@@ -140,6 +142,23 @@ def test_a_piece_of_a_number_at_the_edge_of_an_utterance_goes() -> None:
     assert redacted("I have 2 of them", edges=True) == "I have 2 of them"
     assert redacted("it's four one one one um", edges=True) == "it's [NUMBER] um"
     assert redacted("so 4111 right", edges=True) == "so [NUMBER] right"
+
+
+def test_no_tag_is_a_word() -> None:
+    said = {
+        "CARD_NUMBER": CARD,
+        "PHONE_NUMBER": "1-800-555-0199",
+        "ACCOUNT_NUMBER": "11010519491231002X",
+        "EMAIL": "john.smith@example.com",
+        "MONEY": "$20",
+        "DATE": "tomorrow",
+        "TIME": "10:30",
+        "NUMBER": "42",
+    }
+    assert {category: redacted(text, CATEGORIES, edges=True) for category, text in said.items()} == TAGS
+    for category, tag in TAGS.items():
+        assert tokens(folded(f"it's {tag}.")) == tokens(folded("it's"))
+        assert [found.category for found in find(f"it's {tag}.")] == [category] * (category in CATEGORIES)
 
 
 def test_a_date_before_a_number_is_not_its_beginning() -> None:

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from aural.errors import BadRequest
-from aural.insight.entities import PRIVATE
 from aural.insight.keywords import Phrase
 from aural.insight.request import Asked, parse_asked, parse_redact
+from aural.insight.tags import PRIVATE
 from aural.insight.types import Role, Skill
 
 

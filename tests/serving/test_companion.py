@@ -13,10 +13,10 @@ import pytest
 
 from aural.errors import Overloaded
 from aural.insight.call import of_turns
-from aural.insight.entities import PRIVATE
 from aural.insight.keywords import Phrase
 from aural.insight.request import Asked, Wish
 from aural.insight.settings import parse
+from aural.insight.tags import PRIVATE
 from aural.insight.types import Emotion, Findings, Keyword, Role, Skill, Span, Utterance
 from aural.live.events import Closed, Committed, Draft, Ended, Event, Final, LanguageDetected, Ledger, SpeechStarted
 from aural.metrics import Metrics

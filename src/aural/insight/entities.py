@@ -11,12 +11,9 @@ from itertools import chain
 
 from aural.insight import numbers
 from aural.insight.numbers import TEENS, TENS, UNITS, Run
+from aural.insight.tags import CATEGORIES, TAG
 from aural.insight.types import Entity, Span, Utterance
 from aural.insight.words import folded, tokens
-
-CATEGORIES = ("CARD_NUMBER", "PHONE_NUMBER", "ACCOUNT_NUMBER", "EMAIL", "MONEY", "DATE", "TIME")
-PRIVATE = ("CARD_NUMBER", "PHONE_NUMBER", "ACCOUNT_NUMBER", "EMAIL")
-"""What `redact=true` takes out."""
 
 CARD_DIGITS = range(13, 20)
 PHONE_DIGITS = range(7, 20)
@@ -107,8 +104,6 @@ _EMAIL = re.compile(
     rf"[\w.]+(?:\s+(?:dot|underscore|dash)\s+[\w.]+)*\s+at\s+\w+(?:\s+dot\s+\w+)*(?:\s+dot\s+|\.){_ENDING}\b"
 )
 _HYPHEN = re.compile("[-‐‑–－−]")
-_TAG = re.compile(r"\[(" + "|".join(CATEGORIES) + r")\]")
-"""What redaction left: it is known what stood there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +132,10 @@ def entities(utterance: Utterance) -> tuple[Entity, ...]:
 @lru_cache(KEPT_TEXTS)
 def find(text: str) -> tuple[Found, ...]:
     """All entities of a text, in order, none within another. A number that could be private counts as such before it
-    counts as a date or an amount."""
+    counts as a date or an amount; of what redaction left it is known what stood there."""
     low = _kept_hyphens(text)
     kept: list[Found] = []
-    tags = (Found(match[1], match.start(), match.end(), SURE) for match in _TAG.finditer(text))
+    tags = (Found(tag[1], tag.start(), tag.end(), SURE) for tag in TAG.finditer(text) if tag[1] in CATEGORIES)
     private = chain(_by_form(low, _EMAIL, "EMAIL", SURE), _coded(low), _in_groups(low), _numbers(low))
     for found in chain(tags, private, _plain(low)):
         if all(found.end <= other.begin or found.begin >= other.end for other in kept):

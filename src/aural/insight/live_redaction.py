@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aural.insight.entities import MOST_WORDS, Found, find, groups, runs, words_between
 from aural.insight.numbers import OPEN
 from aural.insight.redaction import private
+from aural.insight.tags import TAGS
 from aural.insight.words import folded
 from aural.types import Word
 
@@ -78,7 +79,7 @@ class Growing:
             found = [one for one in found if one.begin < until]
         out, at = "", self._at
         for one in found:
-            out += whole[at : max(one.begin, at)] + f"[{one.category}]"
+            out += whole[at : max(one.begin, at)] + TAGS[one.category]
             at = one.end
         return out + whole[at:until], found, max(at, until)
 
@@ -124,6 +125,6 @@ def _without(
             kept[-1] = Word(kept[-1].text, kept[-1].start, word.end, kept[-1].probability)
         else:
             lead = " " if word.text.startswith(" ") else ""
-            kept.append(Word(f"{lead}[{hit.category}]", word.start, word.end, word.probability))
+            kept.append(Word(lead + TAGS[hit.category], word.start, word.end, word.probability))
         last = hit
     return tuple(kept)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from aural.insight import entities
-from aural.insight.entities import Found, runs
+from aural.insight.entities import MAYBE, Found, find, runs
 from aural.insight.numbers import BETWEEN
+from aural.insight.tags import PIECE, PRIVATE, TAGS
 from aural.insight.words import folded
 from aural.types import Segment, Transcript, Word
 
@@ -21,12 +21,12 @@ _LEAD = re.compile(rf"(?:{BETWEEN.pattern}|\b(?:it's|its|it|is|that's|so|well|no
 """What may stand between the edge of an utterance and its number."""
 
 
-def redacted(text: str, categories: Iterable[str] = entities.PRIVATE, *, edges: bool = False) -> str:
-    """The text with `[CATEGORY]` in place of what is private. With `edges` it is one of several texts that follow each
+def redacted(text: str, categories: Iterable[str] = PRIVATE, *, edges: bool = False) -> str:
+    """The text with tags in place of what is private. With `edges` it is one of several texts that follow each
     other, and a number at its edge counts as a part of a longer one."""
     out, at = "", 0
     for found in private(text, categories, edges=edges):
-        out += text[at : found.begin] + f"[{found.category}]"
+        out += text[at : found.begin] + TAGS[found.category]
         at = found.end
     return out + text[at:]
 
@@ -34,8 +34,8 @@ def redacted(text: str, categories: Iterable[str] = entities.PRIVATE, *, edges: 
 def private(text: str, categories: Iterable[str], *, edges: bool = False) -> list[Found]:
     """What of a text is to be taken out, in order."""
     wanted = set(categories)
-    found = [one for one in entities.find(text) if one.category in wanted]
-    if edges and wanted & set(entities.PRIVATE):
+    found = [one for one in find(text) if one.category in wanted]
+    if edges and wanted & set(PRIVATE):
         found += [one for one in _at_edges(text) if not any(_overlap(one, other) for other in found)]
     return sorted(found, key=lambda one: one.begin)
 
@@ -87,14 +87,14 @@ def _words(segment: Segment, at: int, found: Sequence[Found]) -> tuple[Word, ...
             kept[-1] = replace(kept[-1], end=word.end)
         else:
             lead = " " if word.text.startswith(" ") else ""
-            kept.append(replace(word, text=lead + f"[{hit.category}]"))
+            kept.append(replace(word, text=lead + TAGS[hit.category]))
         last = hit
     return tuple(kept)
 
 
 def _tag(found: Found, at: int) -> str:
     """The tag stands in the segment where the number began."""
-    return f"[{found.category}]" if found.begin >= at else ""
+    return TAGS[found.category] if found.begin >= at else ""
 
 
 def _at_edges(text: str) -> Iterable[Found]:
@@ -103,7 +103,7 @@ def _at_edges(text: str) -> Iterable[Found]:
         is_whole = BETWEEN.fullmatch(low, 0, run.begin) and BETWEEN.fullmatch(low, run.end)
         is_at_edge = _LEAD.fullmatch(low, 0, run.begin) or _LEAD.fullmatch(low, run.end)
         if not run.is_amount and is_at_edge and len(run.digits) >= (WHOLE_DIGITS if is_whole else EDGE_DIGITS):
-            yield Found("NUMBER", run.begin, run.end, entities.MAYBE)
+            yield Found(PIECE, run.begin, run.end, MAYBE)
 
 
 def _overlap(one: Found, other: Found) -> bool:

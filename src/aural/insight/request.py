@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aural.errors import BadRequest
-from aural.insight.entities import CATEGORIES, PRIVATE
 from aural.insight.intent import THRESHOLD, IntentSpec
 from aural.insight.keywords import Phrase
+from aural.insight.tags import CATEGORIES, PRIVATE
 from aural.insight.types import Role, Skill
 
 EMBEDDED_SKILLS = frozenset(Skill)
@@ -55,7 +55,7 @@ class Wish:
 
     insights: Asked | None = None
     redact: tuple[str, ...] = ()
-    """Categories of `entities.CATEGORIES` that must not leave."""
+    """Categories of `tags.CATEGORIES` that must not leave."""
 
 
 def parse_asked(value: object, defaults: Asked | None = None) -> Asked | None:
@@ -89,7 +89,7 @@ def from_table(table: Mapping[str, Any], base: Asked) -> Asked:
 
 
 def parse_redact(value: object) -> tuple[str, ...]:
-    """Categories to take out; `true` means those of `entities.PRIVATE`. Raises BadRequest."""
+    """Categories to take out; `true` means those of `tags.PRIVATE`. Raises BadRequest."""
     given = value.strip() if isinstance(value, str) else value
     if given is None or given is False or (isinstance(given, str) and given.lower() in OFF):
         return ()

@@ -10,12 +10,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
+from aural.insight.tags import TAG
+
 _ACCENTED = {
     char: plain[0] for char in map(chr, range(0xC0, 0x250)) if len(plain := unicodedata.normalize("NFD", char)) > 1
 }
 _SAME = str.maketrans({**dict.fromkeys("’‘", "'"), **dict.fromkeys("‐‑–—－−-_", " "), **_ACCENTED})
-_TAG = re.compile(r"\[(?:(?:CARD_|PHONE_|ACCOUNT_)?NUMBER|EMAIL|MONEY|DATE|TIME)\]")
-"""What redaction left is nothing that was said."""
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+(?:[.,:]\d+)*")
 _SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -31,8 +31,9 @@ class Token:
 
 
 def folded(text: str) -> str:
-    """The text in a form that compares, character by character in the same places."""
-    text = _TAG.sub(lambda tag: " " * len(tag.group()), text)
+    """The text in a form that compares, character by character in the same places. A tag of redaction is blank: nothing
+    that was said."""
+    text = TAG.sub(lambda tag: " " * len(tag.group()), text)
     if text.isascii():
         return text.lower().translate(_SAME)
     lower = "".join(low if len(low := char.lower()) == 1 else char for char in text).translate(_SAME)

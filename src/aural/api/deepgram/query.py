@@ -11,7 +11,7 @@ from aural.api.service import language_options
 from aural.audio.encoding import Encoding
 from aural.audio.raw import FASTEST_HZ, MOST_CHANNELS, SLOWEST_HZ
 from aural.errors import BadRequest, UnsupportedParameter
-from aural.insight.entities import PRIVATE
+from aural.insight.tags import PRIVATE
 from aural.languages import Script
 from aural.live.settings import Format, LiveSettings, Manual, ServerVad, Turns
 from aural.serving.unpacker import UNPACKED
