@@ -178,11 +178,15 @@ class Scheduler(Door):
             self._retry(jobs)
         except Overloaded as error:
             _fail(jobs, error)
-        except Exception as error:  # whatever nobody foresaw: who waits is told
-            log.exception("batch failed", extra={"model": self.name})
-            _fail(jobs, EngineFailed(f"{self.name}: {type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - whatever nobody foresaw, those who wait are told
+            self._break(jobs, error)
         self._note_busy()
         self._dispatch()
+
+    def _break(self, jobs: list[Job], error: Exception) -> None:
+        """A batch went wrong in a way of our own."""
+        log.error("batch failed", exc_info=error, extra={"model": self.name})
+        _fail(jobs, EngineFailed(f"{self.name}: {type(error).__name__}: {error}"))
 
     def _deliver(self, jobs: list[Job], heard: Heard) -> None:
         if log.isEnabledFor(logging.DEBUG):
