@@ -10,14 +10,14 @@ import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
 
-from aural.deploy import operate, preflight
+from aural.deploy import operate
 from aural.deploy.apply import carry_out
 from aural.deploy.plan import Verdict, make_plan
 from aural.deploy.spec import Alarms, Deployment, Scaling
 from aural.errors import DeployError
-from tests.deploy.aws import COMPONENT_ARN, REGION, Aws, Clock, remains
+from tests.deploy.aws import REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
-from tests.deploy.test_lifecycle import apply, changed, quiet, several, verdicts
+from tests.deploy.lives import apply, changed, quiet, several, verdicts
 
 FAILED = {"EndpointStatus": "Failed", "FailureReason": "The primary container did not pass the ping health check."}
 
@@ -271,51 +271,6 @@ def test_a_lost_answer_to_a_subscription_leaves_the_topic(aws: Aws, clock: Clock
     assert len(aws.ask("sns", "list_topics")["Topics"]) == 1
 
 
-@pytest.mark.parametrize("kind", ["endpoint", "role", "topic"])
-def test_what_others_made_under_our_names_is_left_alone(aws: Aws, clock: Clock, kind: str) -> None:
-    deployment = replace(example("parakeet-byoc"), alarms=Alarms(email="you@example.com"))
-    plan = apply(aws, clock, deployment)
-    untag(aws, next(one.resource.name for one in plan.actions if one.resource.kind == kind), kind)
-    before = set(remains(aws))
-    said: list[str] = []
-    problems = make_plan(changed(deployment), aws).problems
-    assert f"{kind} " in problems[0]
-    assert "without the tag" in problems[0]
-    if kind == "endpoint":
-        with pytest.raises(DeployError, match="not ours"):
-            operate.destroy(aws, deployment, quiet, clock.patience())
-        assert set(remains(aws)) == before
-    else:
-        operate.destroy(aws, deployment, said.append, clock.patience())
-        assert len(remains(aws)) == 1
-        assert any("left alone" in line for line in said)
-
-
-def untag(aws: Aws, name: str, kind: str) -> None:
-    keys = ["aural:deployment"]
-    match kind:
-        case "endpoint":
-            arn = aws.ask("sagemaker", "describe_endpoint", EndpointName=name)["EndpointArn"]
-            aws.ask("sagemaker", "delete_tags", ResourceArn=arn, TagKeys=keys)
-        case "role":
-            aws.ask("iam", "untag_role", RoleName=name, TagKeys=keys)
-        case "topic":
-            (topic,) = aws.ask("sns", "list_topics")["Topics"]
-            aws.ask("sns", "untag_resource", ResourceArn=topic["TopicArn"], TagKeys=keys)
-
-
-def test_a_component_of_others_on_our_endpoint_is_left_alone(aws: Aws, clock: Clock) -> None:
-    deployment = several()
-    apply(aws, clock, deployment)
-    aws.components["theirs"] = aws.components["speech-whisper"] | {
-        "InferenceComponentName": "theirs",
-        "InferenceComponentArn": f"{COMPONENT_ARN}theirs",
-        "Tags": [],
-    }
-    apply(aws, clock, deployment)
-    assert "theirs" in aws.components
-
-
 @pytest.mark.parametrize("one_model", [True, False])
 def test_an_endpoint_does_not_turn_to_components_or_back(aws: Aws, clock: Clock, one_model: bool) -> None:
     asleep = replace(several(), models=several().models[:1], scaling=Scaling(min=0, max=2))
@@ -333,73 +288,6 @@ def test_a_new_role_takes_a_moment_to_be_known(aws: Aws, clock: Clock) -> None:
     apply(aws, clock, example("parakeet-byoc"))
     assert aws.calls["CreateModel"] == 4
     assert clock.now_s >= 45
-
-
-def test_an_image_that_was_never_pushed(aws: Aws) -> None:
-    deployment = example("parakeet-byoc")
-    aws.ask("ecr", "delete_repository", repositoryName="aural", force=True)
-    ((line,), _) = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
-    assert "docker push" in line
-    assert "containers/cuda.Dockerfile" in line
-
-
-def test_weights_that_are_not_there(aws: Aws) -> None:
-    deployment = example("parakeet-byoc")
-    aws.ask("s3", "delete_object", Bucket="my-models", Key="parakeet-tdt-0.6b-v2/config.json")
-    place = make_plan(deployment, aws).place
-    nothing = "models.parakeet.data: nothing at s3://my-models/parakeet-tdt-0.6b-v2/"
-    assert preflight.problems(aws, deployment, place) == ([nothing], [])
-    aws.ask("s3", "delete_object", Bucket="my-models", Key="voxtral-mini-3b-2507/config.json")
-    aws.ask("s3", "delete_bucket", Bucket="my-models")
-    assert "no bucket my-models" in preflight.problems(aws, deployment, place)[0][0]
-
-
-def test_a_quota_of_zero_is_seen_before_anything_is_made(aws: Aws, clock: Clock) -> None:
-    deployment = example("parakeet-byoc")
-    aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 0.0
-    plan = make_plan(deployment, aws)
-    problems, _ = preflight.problems(aws, deployment, plan.place)
-    assert "Service Quotas" in problems[0]
-    with pytest.raises(DeployError, match="nothing was made"):
-        carry_out(aws, replace(plan, problems=tuple(problems)), quiet, clock.patience())
-    assert remains(aws) == []
-
-
-@pytest.mark.parametrize(
-    ("own", "default", "problem", "note"),
-    [
-        ({}, {}, "", "unknown to Service Quotas"),
-        ({}, {"ml.g6e.xlarge for endpoint usage": 0.0}, "up to 4 are asked for", ""),
-        ({"ml.g6e.xlarge for endpoint usage": 8.0}, {"ml.g6e.xlarge for endpoint usage": 0.0}, "", ""),
-        ({"ml.g6e.xlarge for endpoint usage": 7.0}, {}, "", "an update at 4 runs 8"),
-    ],
-)
-def test_quotas_that_aws_lists_elsewhere_or_nowhere(
-    aws: Aws, own: dict[str, float], default: dict[str, float], problem: str, note: str
-) -> None:
-    aws.quotas, aws.default_quotas = own, default
-    deployment = example("voxtral-byoc")
-    problems, notes = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
-    assert problem in "".join(problems)
-    assert note in "".join(notes)
-    assert (len(problems), len(notes)) == (bool(problem), bool(note))
-
-
-def test_copies_are_not_instances(aws: Aws) -> None:
-    deployment = several(scaling=Scaling(max=6))
-    aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 3.0
-    place = make_plan(deployment, aws).place
-    assert preflight.problems(aws, deployment, place) == ([], []), "12 copies on 4 GPUs each"
-    aws.quotas["ml.g6e.12xlarge for endpoint usage"] = 2.0
-    assert "up to 3 are asked for" in preflight.problems(aws, deployment, place)[0][0]
-
-
-def test_what_may_not_be_asked_is_said(aws: Aws) -> None:
-    deployment = example("parakeet-byoc")
-    aws.fail("ListServiceQuotas", "AccessDeniedException")
-    problems, unasked = preflight.problems(aws, deployment, make_plan(deployment, aws).place)
-    assert problems == []
-    assert "not checked: service-quotas:list_service_quotas: AWS denies it" in unasked[0]
 
 
 def test_a_model_that_the_hub_does_not_have(aws: Aws) -> None:

@@ -14,7 +14,7 @@ from aural.deploy.spec import Deployment
 from aural.errors import DeployError
 from tests.deploy.aws import Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example
-from tests.deploy.test_lifecycle import apply, changed, quiet, several, verdicts
+from tests.deploy.lives import apply, changed, quiet, several, verdicts
 
 NO_IMAGE = "The image '123456789012.dkr.ecr.us-east-1.amazonaws.com/aural:1' does not exist."
 Do = Callable[[Aws, Clock, Deployment], object]

@@ -6,34 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from aural.deploy import operate, preflight
+from aural.deploy import operate
 from aural.deploy.apply import carry_out
-from aural.deploy.plan import Plan, Verdict, make_plan, render
+from aural.deploy.plan import Verdict, make_plan, render
 from aural.deploy.spec import Alarms, Asynchronous, Deployment, Instance, Model, Scaling
 from aural.errors import DeployError
 from tests.deploy.aws import REGION, Aws, Clock, remains
 from tests.deploy.conftest import ARTICLE, example, push
-
-
-def quiet(line: str) -> None:
-    """Nobody listens."""
-
-
-def apply(aws: Aws, clock: Clock, deployment: Deployment) -> Plan:
-    plan = make_plan(deployment, aws)
-    assert preflight.problems(aws, deployment, plan.place) == ([], [])
-    carry_out(aws, plan, quiet, clock.patience())
-    return plan
-
-
-def verdicts(plan: Plan) -> set[Verdict]:
-    return {action.verdict for action in plan.actions}
-
-
-def changed(deployment: Deployment) -> Deployment:
-    """Another generation: other models."""
-    models = tuple(replace(model, environment={"AURAL_BEAM_SIZE": "2"}) for model in deployment.models)
-    return replace(deployment, models=models)
+from tests.deploy.lives import apply, changed, quiet, several, verdicts
 
 
 @pytest.mark.parametrize("name", ARTICLE)
@@ -81,17 +61,6 @@ def test_a_neighbour_with_a_longer_name_is_left_alone(aws: Aws, clock: Clock) ->
     apply(aws, clock, neighbour)
     operate.destroy(aws, deployment, quiet, clock.patience())
     assert verdicts(make_plan(neighbour, aws)) == {Verdict.KEEP}
-
-
-def several(**more: object) -> Deployment:
-    """Whisper and Parakeet as inference components of one instance."""
-    models = (
-        Model(name="whisper", image="cuda", serve="whisper-large-v3-turbo"),
-        Model(name="parakeet", image="cuda", serve="parakeet-tdt-0.6b-v2"),
-    )
-    instance = Instance(type="ml.g6e.12xlarge")
-    wish = Deployment(name="speech", region=REGION, models=models, instance=instance)
-    return replace(wish, **more)  # type: ignore[arg-type]
 
 
 def test_components_down_to_zero_and_back(aws: Aws, clock: Clock) -> None:

@@ -27,9 +27,9 @@ from aural.deploy.standin.runtime import Limits
 from aural.errors import DeployError
 from tests.conftest import wait_until
 from tests.deploy.aws import REGION
+from tests.deploy.lives import quiet, verdicts
 from tests.deploy.local import HURRY, Local, puppet, standin
 from tests.deploy.puppet import Handler
-from tests.deploy.test_lifecycle import quiet, verdicts
 
 TIGHT = Limits(body_bytes=1000, answer_s=1.5, stream_s=1.5)
 LONG_S = 90

@@ -18,7 +18,7 @@ from aural.deploy.plan import make_plan
 from aural.deploy.spec import Alarms, Asynchronous, Deployment
 from aural.metrics import Metrics
 from tests.deploy.conftest import ROOT, example
-from tests.deploy.test_lifecycle import several
+from tests.deploy.lives import several
 
 MONITORING = ROOT / "containers" / "monitoring"
 PLACE = Place("123456789012", "us-east-1")
