@@ -84,3 +84,13 @@ async def heard(scheduler: Scheduler, text: str) -> str:
     """The text that a clip with this text comes back with."""
     transcript = await scheduler.submit(said(text))
     return "".join(segment.text for segment in transcript.segments)
+
+
+async def outcomes(scheduler: Scheduler, *texts: str) -> list[object]:
+    """For each text what was heard, or the error; all submitted in one turn of the loop."""
+    results = await asyncio.gather(*(scheduler.submit(said(text)) for text in texts), return_exceptions=True)
+    return [one if isinstance(one, BaseException) else one.segments[0].text for one in results]
+
+
+def kinds(results: list[object]) -> list[object]:
+    return [type(one) if isinstance(one, BaseException) else one for one in results]

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
 from aural.assembly import build_fleet
-from aural.engines.base import Capabilities, ModelSpec
+from aural.engines.base import Capabilities
 from aural.engines.fake import speak
 from aural.errors import (
     AlreadyLoaded,
     Draining,
     LoadFailed,
     ModelInUse,
-    NoRoom,
     NotReady,
     SettingsError,
     UnknownModel,
@@ -31,51 +28,16 @@ from aural.metrics import Metrics
 from aural.serving.fleet import Fleet
 from aural.serving.live import Live
 from aural.serving.model import UNLOADED, Model, Prepared
-from aural.serving.policy import Policy
-from aural.serving.scheduler import Limits, Scheduler
-from aural.serving.supervisor import State
-from aural.serving.transcriber import Transcriber
+from aural.serving.scheduler import Limits
 from aural.settings import Settings
 from aural.types import Options, Pcm, Timestamps
+from tests.serving.fleets import MIB, fleet, heard, started
 from tests.serving.loop import in_loop, until
-
-MIB = 2**20
-
-
-def fleet(*models: tuple[str, str], orders: Path | None = None, need_mb: int = 0, **settings: Any) -> Fleet:
-    """A fleet of models, each with its name and family."""
-    metrics, limits = Metrics(), Limits(60.0, 3600.0)
-
-    def prepare(name: str, family: str) -> Prepared:
-        scheduler = Scheduler([ModelSpec(name, family, orders)], Policy(), limits, metrics)
-        return Prepared(Transcriber(scheduler, metrics), need_mb * MIB)
-
-    def build(table: Mapping[str, Any]) -> Model:
-        return Model(table["name"], partial(prepare, table["name"], table.get("family", "fake")))
-
-    made = [Model(model[0], partial(prepare, *model), idle_s=settings.get("idle_s", 0.0)) for model in models]
-    return Fleet(made, build=build, **{key: value for key, value in settings.items() if key != "idle_s"})
-
-
-@asynccontextmanager
-async def started(*names: str, **settings: Any) -> AsyncIterator[Fleet]:
-    running = fleet(*((name, "fake") for name in names), **{"sweep_s": 600.0, **settings})
-    try:
-        await running.start()
-        yield running
-    finally:
-        await running.stop()
 
 
 def workers() -> set[psutil.Process]:
     """The children of this process that run; other tests have some, too."""
     return {one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE}
-
-
-async def heard(running: Fleet, name: str, text: str) -> str:
-    async with running.use(name) as transcriber:
-        transcript = await transcriber.transcribe(Pcm(speak(text)), Options())
-    return transcript.segments[0].text.strip()
 
 
 def worker(running: Fleet, name: str) -> psutil.Process:
@@ -292,120 +254,6 @@ async def test_loaded_and_let_go_under_traffic():
         assert all(isinstance(one, asyncio.CancelledError) for one in results), results
         assert "stays" in told
         assert len(workers() - before) == 2
-
-
-# Within the memory that there is
-
-
-@in_loop
-async def test_the_model_unused_longest_makes_room():
-    async with started("one", "two", need_mb=400, budget_bytes=900 * MIB) as three:
-        for name in ("one", "two"):
-            three.model(name).tenure.memory_bytes = 400 * MIB
-        await heard(three, "two", "hello")
-        await heard(three, "one", "hello")
-        await three.load("new", {})
-        assert [model.state for model in three.models] == ["ready", UNLOADED, "ready"]
-
-
-@in_loop
-async def test_who_asks_in_turn_for_more_than_fits_is_answered_all_the_same():
-    async with started("one", "two", need_mb=400, budget_bytes=450 * MIB) as two:
-        assert [model.state for model in two.models].count(UNLOADED) == 1
-        texts = [f"number {number}" for number in range(6)]
-        answers = await asyncio.gather(*(heard(two, ("one", "two")[i % 2], text) for i, text in enumerate(texts)))
-        assert answers == texts
-
-
-@in_loop
-async def test_what_would_free_nothing_is_not_let_go():
-    async with started("elsewhere", "one", need_mb=400, budget_bytes=900 * MIB) as two:
-        two.model("elsewhere").tenure.memory_bytes = 0
-        two.model("one").tenure.memory_bytes = 800 * MIB
-        await heard(two, "one", "hello")
-        await two.load("new", {})
-        assert [model.state for model in two.models] == ["ready", UNLOADED, "ready"]
-
-
-@in_loop
-async def test_what_a_model_takes_is_measured_again():
-    async with started("one", budget_bytes=900 * MIB, sweep_s=0.01) as one:
-        tenure = one.model("one").tenure
-        tenure.memory_bytes = 1
-        await until(lambda: tenure.memory_bytes > MIB)
-
-
-@in_loop
-async def test_the_estimate_is_the_least_until_all_of_it_is_warm():
-    async with started("one") as one:
-        model = one.model("one")
-        model.tenure.memory_bytes = 900 * MIB
-        [replica] = model.tenure.transcriber.scheduler.replicas
-        replica.state = State.STARTING
-        model.measure()
-        assert model.memory_bytes == 900 * MIB
-        replica.state = State.READY
-        model.measure()
-        assert 0 < model.memory_bytes < 900 * MIB
-
-
-@in_loop
-async def test_what_is_being_unloaded_counts_until_its_processes_have_ended():
-    async with started("one", need_mb=400, budget_bytes=900 * MIB) as one:
-        tenure = one.model("one").tenure
-        tenure.memory_bytes = 800 * MIB
-        stop, may_end = tenure.transcriber.scheduler.stop, asyncio.Event()
-
-        async def slow() -> None:
-            await may_end.wait()
-            await stop()
-
-        tenure.transcriber.scheduler.stop = slow
-        leaving, asked = one.model("one"), asyncio.Event()
-        unloading = asyncio.create_task(one.unload("one"))
-        await until(lambda: not one.names)
-        ended, leaving.ended = leaving.ended, lambda: asked.set() or ended()
-        other = asyncio.create_task(one.load("other", {}, evict=False))
-        await until(lambda: asked.is_set() or other.done())
-        assert not other.done()
-        again = asyncio.create_task(one.load("one", {}, evict=False))
-        await until(lambda: "one" in one.names)
-        assert one.model("one").ending is leaving.ending
-        may_end.set()
-        await asyncio.gather(unloading, other, again)
-        assert [model.state for model in one.models] == ["ready", "ready"]
-
-
-@in_loop
-async def test_what_fits_nowhere_is_refused():
-    async with started("one", budget_bytes=300 * MIB) as one:
-        one.model("one").prepare = lambda: None
-        two = fleet(("big", "fake"), need_mb=301, budget_bytes=300 * MIB)
-        with pytest.raises(NoRoom, match="big takes 301 MiB of memory, and 300 MiB are left"):
-            await two.load("big", {})
-        await two.stop()
-
-
-@in_loop
-async def test_a_multi_model_endpoint_has_a_budget_without_being_told(tmp_path):
-    with (tmp_path / "model.bin").open("wb") as weights:
-        weights.truncate(2**42)
-    fleet = build_fleet(Settings.of({"multi_model": True}), Metrics())
-    with pytest.raises(NoRoom, match="big takes"):
-        await fleet.load("big", {"model": str(tmp_path)}, evict=False)
-    await fleet.stop()
-
-
-@in_loop
-async def test_a_model_in_use_is_not_let_go():
-    async with started("one", need_mb=400, budget_bytes=500 * MIB, patience_s=0.05) as one:
-        one.model("one").tenure.memory_bytes = 400 * MIB
-        async with one.use("one"):
-            with pytest.raises(NoRoom):
-                await one.load("new", {})
-        assert await heard(one, "one", "still here") == "still here"
-        with pytest.raises(NoRoom):
-            await one.load("new", {}, evict=False)
 
 
 # Chosen
