@@ -13,7 +13,7 @@ import pytest
 
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE
-from tests.api.test_insights import CALL, LOBSTER, transcribed, understood
+from tests.api.insights import CALL, LOBSTER, transcribed, understood
 from tests.api.test_live_insights import of_type, streamed
 from tests.conftest import Recording, Server, serving
 from tests.insight.conform import conforming_events, conforms
