@@ -70,6 +70,12 @@ def lobster(clips: dict[str, Recording]) -> Samples:
 
 
 @pytest.fixture(scope="session")
+def spoken(lobster: Samples) -> Samples:
+    """The same with half a second more: the silence that ends an utterance of Deepgram's."""
+    return np.pad(lobster, (0, SAMPLE_RATE // 2))
+
+
+@pytest.fixture(scope="session")
 def long_wav(clips: dict[str, Recording]) -> bytes:
     """40 s: two clips in turn with 9 s of silence between them."""
     names = ("libri-367-130732-0001", "LJ001-0002") * 2
