@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
@@ -39,6 +41,17 @@ async def read_body(request: Request, limits: BodyLimits) -> bytes:
     async with _deadline(limits):
         chunks = [chunk async for chunk in _limited(request, limits)]
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The object that a body is in JSON; raises BadRequest."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"expected JSON, got something else: {error}") from error
+    if not isinstance(value, dict):
+        raise BadRequest(f"expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 async def read_form(request: Request, limits: BodyLimits) -> Form:

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from aural.api.audio_in_json import source_of
-from aural.api.body import read_body
+from aural.api.body import json_object, read_body
 from aural.api.errors import body_of
 from aural.api.fetch import Link
 from aural.api.service import Ask, Service, service_of, unless_gone
@@ -64,17 +64,7 @@ async def completions(request: Request) -> Response:
     service = service_of(request)
     service.knock()
     body = await read_body(request, service.body)
-    return await converse(request, await asyncio.to_thread(parsed, body))
-
-
-def parsed(body: bytes) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"expected JSON, got something else: {error}") from error
-    if not isinstance(document, dict):
-        raise BadRequest(f"expected a JSON object, got {type(document).__name__}")
-    return document
+    return await converse(request, await asyncio.to_thread(json_object, body))
 
 
 async def converse(request: Request, asked: dict[str, Any]) -> Response:

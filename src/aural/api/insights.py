@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from aural.api.body import read_body
+from aural.api.body import json_object, read_body
 from aural.api.service import Service, language_options, service_of, unless_gone, wish_of
 from aural.errors import BadRequest
 from aural.insight.redaction import redacted
@@ -51,7 +51,7 @@ async def schema(request: Request) -> Response:
 
 def _parse(body: bytes, service: Service) -> tuple[list[Utterance], Asked, int]:
     """The utterances in order of time, what to look for, and the length of the audio in samples; raises BadRequest."""
-    table = _object(body)
+    table = _table(body)
     wish = wish_of(service, table.get("insights", True), table.get("redact"))
     if wish.insights is None:
         raise BadRequest("expected insights as names or an object, got none", param="insights")
@@ -59,13 +59,8 @@ def _parse(body: bytes, service: Service) -> tuple[list[Utterance], Asked, int]:
     return utterances, wish.insights, samples(_seconds(table, "duration", 0.0))
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        table = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"expected JSON, got something else: {error}") from error
-    if not isinstance(table, dict):
-        raise BadRequest(f"expected a JSON object, got {type(table).__name__}")
+def _table(body: bytes) -> dict[str, Any]:
+    table = json_object(body)
     unknown = sorted(table.keys() - KEYS)
     if unknown:
         raise BadRequest(f"expected keys of {', '.join(sorted(KEYS))}; got {unknown[0]!r}", param=unknown[0])

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from aural.api.body import read_body
+from aural.api.body import json_object, read_body
 from aural.api.sagemaker import invocations
 from aural.api.service import Service, service_of
 from aural.engines.base import Capabilities, ModelSpec
@@ -103,13 +102,7 @@ async def _load(service: Service, name: str, table: dict[str, Any], *, evict: bo
 
 async def _table(request: Request) -> dict[str, Any]:
     body = await read_body(request, service_of(request).body)
-    try:
-        table = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"expected JSON, got something else: {error}") from error
-    if not isinstance(table, dict):
-        raise BadRequest(f"expected a JSON object, got {type(table).__name__}")
-    return table
+    return json_object(body) if body else {}
 
 
 def _model(service: Service, model: Model) -> dict[str, Any]:

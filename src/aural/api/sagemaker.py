@@ -30,7 +30,7 @@ from starlette.routing import Route
 from aural import attributes
 from aural.api import chat, openai
 from aural.api.audio_in_json import from_hex, source_of
-from aural.api.body import Form, read_body, read_form
+from aural.api.body import Form, json_object, read_body, read_form
 from aural.api.errors import body_of
 from aural.api.fetch import Link
 from aural.api.formats import insights, segment_json, segments_json, suppressed_json, word_json
@@ -82,7 +82,7 @@ async def invocations(request: Request, model: str | None = None) -> Response:
         return await openai.respond(request, _filled(form, outer, model), TASKS.get(route or "", "transcribe"))
     body = await read_body(request, service.body)
     if route == CHAT:
-        return await chat.converse(request, outer | _agreed(await asyncio.to_thread(chat.parsed, body), model))
+        return await chat.converse(request, outer | _agreed(await asyncio.to_thread(json_object, body), model))
     if kind == "application/json" and (asked := await asyncio.to_thread(_chat, body)):
         return await chat.converse(request, outer | _agreed(asked, model))
     invocation = await asyncio.to_thread(_parse, kind, request.headers.get("content-type", ""), body)
@@ -167,7 +167,7 @@ def _chat(body: bytes) -> dict[str, Any] | None:
     """A chat in OpenAI's form or in that of AWS's Voxtral sample; None when the body is something else."""
     if b'"messages"' not in body and b'"inputs"' not in body:
         return None
-    document = chat.parsed(body)
+    document = json_object(body)
     inputs = document.pop("inputs", None)
     if isinstance(inputs, dict) and "messages" in inputs:
         return document | inputs
@@ -177,7 +177,7 @@ def _chat(body: bytes) -> dict[str, Any] | None:
 
 
 def _parse_json(body: bytes) -> Invocation:
-    document = chat.parsed(body)
+    document = json_object(body)
     inner = document.get("transcription")
     if "audio_input" in document:
         return Invocation(from_hex(document.pop("audio_input")), document, _whisper_shape)
