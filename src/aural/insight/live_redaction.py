@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aural.insight.entities import MOST_WORDS, Found, find, groups, runs, words_between
 from aural.insight.numbers import OPEN
-from aural.insight.redaction import private
+from aural.insight.redaction import Placed, placed, private, without
 from aural.insight.tags import TAGS
 from aural.insight.words import folded
 from aural.types import Word
@@ -38,13 +38,13 @@ class Growing:
         self.categories = tuple(categories)
         self._heard = told
         """From a while before `_at` on: a text without end costs what a short one does."""
-        self._words: list[tuple[int, int, Word]] = []
+        self._words: list[Placed] = []
         self._at = len(told)
         """How much of what was heard has been told, or replaced."""
 
     def grow(self, text: str, words: tuple[Word, ...] = ()) -> Piece:
         """More committed text; returns what of it may be told now."""
-        self._place(text, words)
+        self._words += placed(words, text, len(self._heard))
         self._heard += text
         return self._release(_settled(self._heard))
 
@@ -59,7 +59,7 @@ class Growing:
 
     def _release(self, until: int, *, ends: bool = False) -> Piece:
         text, found, at = self._between(self._heard, until, ends=ends)
-        words = _without(self._words, self._at, at, found)
+        words = without((one for one in self._words if self._at <= one[0] < at), found)
         self._at = at
         self.told += text
         self._forget()
@@ -83,15 +83,6 @@ class Growing:
             at = one.end
         return out + whole[at:until], found, max(at, until)
 
-    def _place(self, text: str, words: tuple[Word, ...]) -> None:
-        at = 0
-        for word in words:
-            bare = word.text.strip()
-            found = text.find(bare, at)
-            if found >= 0:
-                at = found + len(bare)
-                self._words.append((len(self._heard) + found, len(self._heard) + at, word))
-
 
 def _settled(text: str) -> int:
     """Up to where nothing that is said later can make a number longer, or a group of one that would be told."""
@@ -106,25 +97,3 @@ def _settled(text: str) -> int:
             break
         at = run.begin
     return until if until == len(text) else len(text[:until].rstrip())
-
-
-def _without(
-    words: Iterable[tuple[int, int, Word]], begin: int, until: int, found: Iterable[Found]
-) -> tuple[Word, ...]:
-    """The words of a stretch of text, those of one number as one word."""
-    taken = list(found)
-    kept: list[Word] = []
-    last: Found | None = None
-    for first, end, word in words:
-        if not begin <= first < until:
-            continue
-        hit = next((one for one in taken if one.begin < end and one.end > first), None)
-        if hit is None:
-            kept.append(word)
-        elif hit is last:
-            kept[-1] = Word(kept[-1].text, kept[-1].start, word.end, kept[-1].probability)
-        else:
-            lead = " " if word.text.startswith(" ") else ""
-            kept.append(Word(lead + TAGS[hit.category], word.start, word.end, word.probability))
-        last = hit
-    return tuple(kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from aural.insight.entities import MAYBE, Found, find, runs
@@ -19,6 +19,8 @@ WHOLE_DIGITS = 2
 """The same for an utterance that is nothing but a number."""
 _LEAD = re.compile(rf"(?:{BETWEEN.pattern}|\b(?:it's|its|it|is|that's|so|well|now)\b)*")
 """What may stand between the edge of an utterance and its number."""
+Placed = tuple[int, int, Word]
+"""A word with the characters of a text that it is."""
 
 
 def redacted(text: str, categories: Iterable[str] = PRIVATE, *, edges: bool = False) -> str:
@@ -65,22 +67,28 @@ def _segment(segment: Segment, at: int, found: Sequence[Found], categories: Sequ
         text += _tag(one, at)
         place = min(one.end, end)
     text += segment.text[place - at :]
-    return replace(segment, text=text, words=_words(segment, at, inside), tokens=())
+    words = without(placed(segment.words, segment.text, at), inside)
+    return replace(segment, text=text, words=words, tokens=())
 
 
-def _words(segment: Segment, at: int, found: Sequence[Found]) -> tuple[Word, ...]:
-    """The words, those of one number as one word. A word that is not in the text where it should be goes as well: it
-    cannot be told what it says."""
+def placed(words: Iterable[Word], text: str, at: int) -> Iterator[Placed]:
+    """The words at their places, where the text begins at character `at` of a longer one. A word that is not in the
+    text where it should be goes: it cannot be told what it says."""
+    end = 0
+    for word in words:
+        bare = word.text.strip()
+        begin = text.find(bare, end)
+        if begin >= 0:
+            end = begin + len(bare)
+            yield at + begin, at + end, word
+
+
+def without(words: Iterable[Placed], found: Sequence[Found]) -> tuple[Word, ...]:
+    """The words without what was found in their text: those of one number are one word, its tag."""
     kept: list[Word] = []
     last: Found | None = None
-    place = 0
-    for word in segment.words:
-        bare = word.text.strip()
-        begin = segment.text.find(bare, place)
-        if begin < 0:
-            continue
-        place = begin + len(bare)
-        hit = next((one for one in found if one.begin < at + place and one.end > at + begin), None)
+    for begin, end, word in words:
+        hit = next((one for one in found if one.begin < end and one.end > begin), None)
         if hit is None:
             kept.append(word)
         elif hit is last:
