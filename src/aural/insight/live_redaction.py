@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from aural.insight.entities import MOST_WORDS, Found, find, groups, runs, words_between
 from aural.insight.numbers import OPEN
-from aural.insight.redaction import Placed, placed, private, without
+from aural.insight.redaction import private, without
 from aural.insight.tags import TAGS
-from aural.insight.words import folded
+from aural.insight.words import Placed, folded, placed
 from aural.types import Word
 
 CONTEXT_CHARACTERS = 1_000

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from aural.insight.entities import MAYBE, Found, find, runs
 from aural.insight.numbers import BETWEEN
 from aural.insight.tags import PIECE, PRIVATE, TAGS
-from aural.insight.words import folded
+from aural.insight.words import Placed, folded, placed
 from aural.types import Segment, Transcript, Word
 
 EDGE_DIGITS = 3
@@ -19,8 +19,6 @@ WHOLE_DIGITS = 2
 """The same for an utterance that is nothing but a number."""
 _LEAD = re.compile(rf"(?:{BETWEEN.pattern}|\b(?:it's|its|it|is|that's|so|well|now)\b)*")
 """What may stand between the edge of an utterance and its number."""
-Placed = tuple[int, int, Word]
-"""A word with the characters of a text that it is."""
 
 
 def redacted(text: str, categories: Iterable[str] = PRIVATE, *, edges: bool = False) -> str:
@@ -69,18 +67,6 @@ def _segment(segment: Segment, at: int, found: Sequence[Found], categories: Sequ
     text += segment.text[place - at :]
     words = without(placed(segment.words, segment.text, at), inside)
     return replace(segment, text=text, words=words, tokens=())
-
-
-def placed(words: Iterable[Word], text: str, at: int) -> Iterator[Placed]:
-    """The words at their places, where the text begins at character `at` of a longer one. A word that is not in the
-    text where it should be goes: it cannot be told what it says."""
-    end = 0
-    for word in words:
-        bare = word.text.strip()
-        begin = text.find(bare, end)
-        if begin >= 0:
-            end = begin + len(bare)
-            yield at + begin, at + end, word
 
 
 def without(words: Iterable[Placed], found: Sequence[Found]) -> tuple[Word, ...]:

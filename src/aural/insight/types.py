@@ -5,10 +5,11 @@ The shapes on the wire are written by `schema.py` and described in docs/insights
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from aural.insight.words import placed
 from aural.types import Word
 
 
@@ -48,22 +49,12 @@ class Utterance:
 
     def times(self, begin: int, end: int) -> tuple[int, int]:
         """When the characters from `begin` to `end` were said."""
-        hit = [word for first, last, word in self._placed() if first < end and last > begin]
+        hit = [word for first, last, word in placed(self.words, self.text) if first < end and last > begin]
         if hit:
             return hit[0].start, hit[-1].end
         length = max(len(self.text), 1)
         span = self.end - self.start
         return self.start + span * begin // length, self.start + span * end // length
-
-    def _placed(self) -> Iterator[tuple[int, int, Word]]:
-        """The words with the characters that they are in the text."""
-        at = 0
-        for word in self.words:
-            bare = word.text.strip()
-            found = self.text.find(bare, at)
-            if bare and found >= 0:
-                at = found + len(bare)
-                yield found, at, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +135,7 @@ class Safety:
 @dataclass(frozen=True, slots=True)
 class Entity:
     category: str
-    """One of `entities.CATEGORIES`."""
+    """One of `tags.CATEGORIES`."""
     text: str
     score: float
     span: Span

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
 from aural.insight.tags import TAG
+from aural.types import Word
 
+Placed = tuple[int, int, Word]
+"""A word with the characters of a text that it is."""
 _ACCENTED = {
     char: plain[0] for char in map(chr, range(0xC0, 0x250)) if len(plain := unicodedata.normalize("NFD", char)) > 1
 }
@@ -52,6 +56,18 @@ def tokens(text: str) -> list[Token]:
         else:
             found.append(Token(match.group(), match.start(), match.end()))
     return found
+
+
+def placed(words: Iterable[Word], text: str, at: int = 0) -> Iterator[Placed]:
+    """The words at their places, where the text begins at character `at` of a longer one. A word that is not in the
+    text where it should be is left out: it cannot be told what it says."""
+    end = 0
+    for word in words:
+        bare = word.text.strip()
+        begin = text.find(bare, end)
+        if bare and begin >= 0:
+            end = begin + len(bare)
+            yield at + begin, at + end, word
 
 
 def is_spaceless(text: str) -> bool:
