@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -15,12 +16,14 @@ import websockets
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
 from tests.api.realtime import Client, client, pcm16
+from tests.api.test_deepgram_socket import all_of
 from tests.conftest import Recording, Server, serving, wait_until, word_errors, words
 
 LIMIT_S = 40.0
 PATIENCE_S = 120.0
 QUESTION = "when is a lobster not a lobster when it is a crayfish"
 REALTIME, STREAM = "/v1/realtime?intent=transcription", "/invocations-bidirectional-stream"
+RAW = "encoding=linear16&sample_rate=16000"
 SMALL = ("--model", "whisper-tiny.en", "--replicas", "1", "--max-streams", "8")
 
 
@@ -42,18 +45,38 @@ async def converse(server: Server, path: str, audio: Samples, begun: list[str], 
         return one
 
 
-async def call(server: Server, audio: Samples, begun: list[str]) -> tuple[list[dict[str, Any]], int | None]:
-    """A session of Deepgram's that says half: its messages and the close code."""
-    address = (
-        server.url.replace("http", "ws", 1) + "/v1/listen?encoding=linear16&sample_rate=16000&interim_results=true"
-    )
+Messages = list[dict[str, Any]]
+
+
+async def call(server: Server, audio: bytes, begun: list[str], query: str = RAW) -> tuple[Messages, int | None]:
+    """A session of Deepgram's that is stopped when it is heard: its messages and the close code."""
+    address = f"{server.url.replace('http', 'ws', 1)}/v1/listen?interim_results=true&{query}"
     messages = []
     async with websockets.connect(address, proxy=None) as socket:
-        await socket.send(pcm16(audio[: 2 * SAMPLE_RATE]))
+        await socket.send(audio)
         async for frame in socket:
             messages.append(json.loads(frame))
             begun.append("/v1/listen")
     return messages, socket.close_code
+
+
+async def talk_on(server: Server, stop: asyncio.Event) -> tuple[Messages, int | None]:
+    """A session of Deepgram's that sends silence for as long as it is taken."""
+    address = f"{server.url.replace('http', 'ws', 1)}/v1/listen?{RAW}"
+    async with websockets.connect(address, proxy=None) as socket:
+        await socket.send(bytes(32_000))
+        await stop.wait()
+        hearing = asyncio.create_task(all_of(socket))
+        while not hearing.done():
+            with suppress(websockets.ConnectionClosed):
+                await socket.send(bytes(6400))
+            await asyncio.wait([hearing], timeout=0.01)
+        return await hearing, socket.close_code
+
+
+def said(messages: Messages) -> str:
+    finals = [one for one in messages if one["type"] == "Results" and one["is_final"]]
+    return " ".join(one["channel"]["alternatives"][0]["transcript"] for one in finals)
 
 
 async def follow(server: Server, session: str) -> str:
@@ -71,7 +94,7 @@ def test_live_sessions_end_by_themselves(lobster: Samples) -> None:
             conversing = [
                 asyncio.create_task(converse(server, path, lobster, begun, stop)) for path in (REALTIME, STREAM)
             ]
-            calling = asyncio.create_task(call(server, lobster, begun))
+            calling = asyncio.create_task(call(server, pcm16(lobster[: 2 * SAMPLE_RATE]), begun))
             await asyncio.to_thread(wait_until, lambda: len(set(begun)) == 3, PATIENCE_S)
             server.process.send_signal(signal.SIGTERM)
             await idle.rest()
@@ -87,11 +110,33 @@ def test_live_sessions_end_by_themselves(lobster: Samples) -> None:
             assert word_errors([QUESTION], [one.text]) < 0.1
             assert one.of("aural.going_away")[0]["audio_end_ms"] > 4000
         messages, code = await calling
-        finals = [one for one in messages if one["type"] == "Results" and one["is_final"]]
-        said = " ".join(one["channel"]["alternatives"][0]["transcript"] for one in finals)
-        assert "lobster" in words(said)
+        assert "lobster" in words(said(messages))
         assert (messages[-1]["type"], code) == ("Metadata", 1000)
         assert (await following) == "WEBVTT\n"
+
+    with serving(*SMALL) as server:
+        asyncio.run(asyncio.wait_for(scenario(server), PATIENCE_S))
+        assert server.process.wait(LIMIT_S) == 0
+
+
+def test_containers_are_heard_to_their_end(clips: dict[str, Recording]) -> None:
+    """Of FLAC the decoder holds back seconds; of a header alone nothing can be heard, and that is no error. Whoever
+    sends on is not told off."""
+
+    async def scenario(server: Server) -> None:
+        begun: list[str] = []
+        stop = asyncio.Event()
+        flac = clips["libri-367-130732-0001"].bytes
+        calling = [asyncio.create_task(call(server, audio, begun, "")) for audio in (flac, flac[:50])]
+        calling.append(asyncio.create_task(talk_on(server, stop)))
+        await asyncio.to_thread(wait_until, lambda: bool(begun), PATIENCE_S)
+        await asyncio.to_thread(wait_until, lambda: server.metric("aural_live_sessions") == 3, PATIENCE_S)
+        server.process.send_signal(signal.SIGTERM)
+        stop.set()
+        ended = await asyncio.gather(*calling)
+        assert word_errors([QUESTION], [said(ended[0][0])]) < 0.1
+        for messages, code in ended:
+            assert (messages[-1]["type"], code) == ("Metadata", 1000)
 
     with serving(*SMALL) as server:
         asyncio.run(asyncio.wait_for(scenario(server), PATIENCE_S))

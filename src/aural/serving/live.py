@@ -66,9 +66,9 @@ class Live:
 
     @asynccontextmanager
     async def open(self, settings: LiveSettings, *, moves: bool = False) -> AsyncIterator[Stream]:
-        """A session, ended when the block is left. When the server stops, one that `moves` leaves, and any other ends.
-        Raises Overloaded, NotReady, Draining, UnknownModel, UnsupportedParameter and BadAudio for a format that is not
-        offered."""
+        """A session, ended when the block is left. When the server stops, one that `moves` leaves, and any other is to
+        be finished: see `Stream.is_to_end`. Raises Overloaded, NotReady, Draining, UnknownModel, UnsupportedParameter
+        and BadAudio for a format that is not offered."""
         Line.open(settings.format)
         place = await self._find(settings)
         stream = Stream(settings, place.scheduler, self, moves=moves)

@@ -52,14 +52,16 @@ class Stream:
     that is sent waits while too much is unheard, and raises BadRequest once the session was finished."""
 
     def __init__(self, settings: LiveSettings, scheduler: Door, live: Live, *, moves: bool) -> None:
-        """`moves` is whether the caller can go on with another server. Raises BadAudio for a format that is not
-        offered, BadRequest for a resume token that is none."""
+        """`moves` is whether the caller can go on with another server; one that cannot heeds `is_to_end`. Raises
+        BadAudio for a format that is not offered, BadRequest for a resume token that is none."""
         self.id = uuid4().hex[:16]
         self.settings = settings
         self.line = Line.open(settings.format)
         self.inbox = Inbox()
         self.has_audio = False
         """Whether any came."""
+        self.is_to_end = asyncio.Event()
+        """The server stops: whoever cannot go on elsewhere must finish now."""
         self._live = live
         self._scheduler = scheduler
         self._moves = moves
@@ -135,11 +137,11 @@ class Stream:
         self._leaving = loop.call_later(within_s, self._put, ear.Finish())
 
     def retire(self, within_s: float) -> None:
-        """The server stops: leave, or end where there is no other place to go."""
+        """The server stops: leave, or have the caller finish where there is no other place to go."""
         if self._moves:
             self.leave(within_s)
         else:
-            self._put(ear.Finish())
+            self.is_to_end.set()
 
     async def words(self, clips: Sequence[Clip]) -> list[Word]:
         """The words of clips that were heard before, with their times in the session's clock; none where the model

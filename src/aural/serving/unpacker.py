@@ -45,7 +45,10 @@ class Unpacker:
             await self._note_end()
 
     async def append(self, data: bytes) -> None:
-        """More of the container, cut anywhere. Waits while too much is not decoded."""
+        """More of the container, cut anywhere. Waits while too much is not decoded. What comes after the end counts as
+        never sent."""
+        if self._is_over:
+            return
         async with self._change:
             await self._change.wait_for(lambda: self._is_done or sum(map(len, self._waiting)) < MOST_WAITING_BYTES)
             if not self._is_done:

@@ -70,6 +70,8 @@ class Call:
         """For audio; infinite while some is being taken."""
         self._reason = ""
         """Why the session was ended here."""
+        self._is_ending = False
+        """What comes now counts as never sent."""
 
     async def run(self) -> None:
         """Until one of us hangs up. Raises _Over and AuralError in a group."""
@@ -77,8 +79,9 @@ class Call:
             tasks.create_task(self._tell())
             tasks.create_task(self._listen())
             tasks.create_task(self._expire())
+            tasks.create_task(self._retire())
             if self._unpacker:
-                tasks.create_task(self._unpacker.run())
+                tasks.create_task(self._unpack(self._unpacker))
 
     async def _tell(self) -> None:
         events = self._companion.events(self._stream)
@@ -101,6 +104,8 @@ class Call:
 
     async def _listen(self) -> None:
         while (frame := await self._receive())["type"] != "websocket.disconnect":
+            if self._is_ending:
+                continue
             data, text = frame.get("bytes"), frame.get("text")
             order = _order(text if text is not None else data)
             if order is not None:
@@ -133,8 +138,9 @@ class Call:
             case "Finalize":
                 if self._unpacker:
                     await self._unpacker.settle()
-                await self._stream.commit(FINALIZE)
-                self._results.finalize()
+                if not self._is_ending:
+                    await self._stream.commit(FINALIZE)
+                    self._results.finalize()
                 return False
             case "CloseStream":
                 await self._finish()
@@ -147,6 +153,8 @@ class Call:
                 raise BadRequest(f"expected a type of {known}, got {str(kind)[:100]!r}")
 
     async def _finish(self) -> None:
+        """Whoever ends the session does it here: what the container holds comes before the end."""
+        self._is_ending = True
         if self._unpacker:
             await self._unpacker.finish()
         await self._stream.finish()
@@ -161,6 +169,19 @@ class Call:
             left_s = min(last, self._waits_since + TERM.idle_s) - time.monotonic()
         self._reason = SessionExpired.code
         await self._finish()
+
+    async def _retire(self) -> None:
+        """Ends the session as CloseStream does when the server stops."""
+        await self._stream.is_to_end.wait()
+        await self._finish()
+
+    async def _unpack(self, unpacker: Unpacker) -> None:
+        """A container that ends before its first sound is no fault of the caller's when the end is ours."""
+        try:
+            await unpacker.run()
+        except BadAudio:
+            if not self._stream.is_to_end.is_set():
+                raise
 
     async def _configured(self, keyterms: object, features: object) -> Message:
         """Other words to expect from here on."""
