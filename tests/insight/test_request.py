@@ -64,6 +64,11 @@ def test_wrong_ones_are_refused_by_name(value: object) -> None:
         ({"intents": [f"label {i}" for i in range(301)]}, "300 labels"),
         ({"intents": {"a": [f"text {i}" for i in range(3_001)]}}, "3000 examples"),
         ({"intents": {"a": ["long " * 90] * 1_000}}, "400000 characters"),
+        ({"keywords": {f"category {i}": ["a"] for i in range(10_001)}}, "10000 phrases and variants"),
+        ({"keywords": "a," * 10_000}, "10000 phrases and variants"),
+        ({"intents": ["a"] * 10_001}, "10000 labels"),
+        ({"skills": ["all"] * 10_001}, "10000 names"),
+        ({"roles": [""] * 10_001}, "10000 AGENT and CUSTOMER"),
     ],
 )
 def test_what_would_take_too_long_is_refused(table: dict[str, object], named: str) -> None:

@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from aural.api.orders import loads
 from aural.api.realtime_events import Writer
 from aural.api.realtime_session import Dialect, WireSession
 from aural.api.service import service_of
@@ -26,7 +27,7 @@ from aural.errors import AuralError, BadRequest, Draining, EngineFailed, Session
 from aural.live.checkpoint import Checkpoint
 from aural.live.events import Event, Failed, Notice
 from aural.serving.captions import Captions
-from aural.serving.companion import Calls, Companion, Told
+from aural.serving.companion import Calls, Companion, LiveWish, Told
 from aural.serving.fleet import AUTO
 from aural.serving.live import Live
 from aural.serving.stream import Stream
@@ -133,7 +134,7 @@ class Conversation:
         while True:
             first = None if self._named else await self._first()
             try:
-                session = self._session if first is None else self._asked(first)
+                session, _ = await self._asked(first)
                 settings = replace(session.live(), resume=self._resume)
                 return await place.enter_async_context(self._live.open(settings, moves=True)), first
             except BadRequest as error:
@@ -216,7 +217,7 @@ class Conversation:
             case "input_audio_buffer.clear":
                 await stream.clear()
             case "session.update" | "transcription_session.update":
-                await self._update(stream, self._asked(message))
+                await self._update(stream, *await self._asked(message))
             case "aural.finish":
                 await stream.finish()
             case "aural.invalid":
@@ -230,20 +231,24 @@ class Conversation:
         self._companion.hears()
         await stream.append(audio)
 
-    def _asked(self, message: Frame) -> WireSession:
-        """The session as it would be after a message; raises BadRequest for an update that cannot be honoured."""
-        if isinstance(message, bytes) or not _is_update(message):
-            return self._session
+    async def _asked(self, message: Frame | None) -> tuple[WireSession, LiveWish]:
+        """The session as it would be after a message, and what to look for in it; raises BadRequest for an update that
+        cannot be honoured. A thread of their own reads the updates: some bring thousands of phrases."""
+        if message is None or isinstance(message, bytes) or not _is_update(message):
+            return self._session, self._companion.asked
         dialect = UPDATES[message["type"]]
         if dialect == "beta":
             self._writer.dialect = "beta"
-        updated = self._session.updated(message.get("session"), dialect)
-        updated.wish(self._defaults)
-        return updated
+        thread = service_of(self._socket).updates
+        return await asyncio.get_running_loop().run_in_executor(thread, self._updated, message.get("session"), dialect)
 
-    async def _update(self, stream: Stream, session: WireSession) -> None:
+    def _updated(self, patch: object, dialect: Dialect) -> tuple[WireSession, LiveWish]:
+        session = self._session.updated(patch, dialect)
+        return session, session.wish(self._defaults)
+
+    async def _update(self, stream: Stream, session: WireSession, wish: LiveWish) -> None:
         await stream.configure(session.live())
-        self._companion.ask(session.wish(self._defaults))
+        self._companion.ask(wish)
         self._session = session
         await self._send(self._writer.session("updated", session))
 
@@ -311,7 +316,9 @@ def parse(frame: str | bytes) -> Frame:
     if isinstance(frame, bytes) and frame.lstrip()[:1] != b"{":
         return frame
     try:
-        event = orjson.loads(frame)
+        event = loads(frame)
+    except BadRequest as error:
+        return _invalid(str(error))
     except orjson.JSONDecodeError as error:
         return frame if isinstance(frame, bytes) else _invalid(f"expected JSON, got {frame[:60]!r}: {error}")
     if isinstance(event, dict):

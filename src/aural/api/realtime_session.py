@@ -333,7 +333,7 @@ def _text(value: Any, where: str) -> str:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:100]
+    return repr(value[:100] if isinstance(value, str) else value)[:100]
 
 
 _TRANSCRIPTION: dict[str, Field] = {

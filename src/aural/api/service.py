@@ -93,6 +93,8 @@ class Service:
     calls: Calls
     captions: Captions = field(default_factory=Captions)
     large: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "large"))
+    updates: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "updates"))
+    """Reads what live clients ask: they wait for no file that is decoded, and nobody's captions wait for them."""
 
     def knock(self) -> None:
         """Raises when no model takes anything now, whichever the body will name."""

@@ -14,8 +14,9 @@ from aural.insight.tags import CATEGORIES, PRIVATE
 from aural.insight.types import Role, Skill
 
 EMBEDDED_SKILLS = frozenset(Skill)
+WAYS = "phrases and variants"
 MOST_PHRASES = 10_000
-"""Phrases and variants together."""
+"""Phrases and variants together; no list of anything else may be longer either."""
 MOST_FUZZY = 1_000
 """Near hits cost time for each phrase; beyond so many a list is matched to the letter alone."""
 MOST_LABELS = 300
@@ -137,13 +138,15 @@ def _phrases(value: object) -> tuple[Phrase, ...]:
     """`["refund", {"phrase": "cancel", "variants": [...], "category": "churn", "fuzzy": false}]`, or categories with
     their phrases: `{"churn": ["cancel", "leave"]}`."""
     if isinstance(value, dict):
-        entries = [(category, one) for category, some in value.items() for one in _list(some, "keywords", "phrases")]
+        entries = [(category, one) for category, some in value.items() for one in _list(some, "keywords", WAYS)]
     else:
-        entries = [("", one) for one in _list(value, "keywords", "phrases")]
+        entries = [("", one) for one in _list(value, "keywords", WAYS)]
+    if len(entries) > MOST_PHRASES:
+        raise _wrong("keywords", f"at most {MOST_PHRASES} {WAYS}", len(entries))
     phrases = tuple(_phrase(one, category) for category, one in entries)
     ways = [way for phrase in phrases for way in (phrase.text, *phrase.variants)]
     if len(ways) > MOST_PHRASES:
-        raise _wrong("keywords", f"at most {MOST_PHRASES} phrases and variants", len(ways))
+        raise _wrong("keywords", f"at most {MOST_PHRASES} {WAYS}", len(ways))
     _check_length("keywords", ways)
     return phrases if len(ways) <= MOST_FUZZY else tuple(replace(phrase, fuzzy=False) for phrase in phrases)
 
@@ -186,11 +189,12 @@ def _roles(value: object) -> tuple[Role | None, ...]:
 
 
 def _list(value: object, key: str, of: str) -> list[Any]:
-    if isinstance(value, str):
-        return [part for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, str | list | tuple):
         raise _wrong(key, f"a list of {of}", value)
-    return list(value)
+    length = value.count(",") + 1 if isinstance(value, str) else len(value)
+    if length > MOST_PHRASES:
+        raise _wrong(key, f"a list of at most {MOST_PHRASES} {of}", length)
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else list(value)
 
 
 def _category(value: object) -> str:

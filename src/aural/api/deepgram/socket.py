@@ -21,6 +21,7 @@ from aural.api.deepgram.query import Wish, parse
 from aural.api.deepgram.refusal import PATH, REQUEST_ID, refusal
 from aural.api.deepgram.results import FINALIZE, Results, metadata, problem
 from aural.api.deepgram.words import Message
+from aural.api.orders import loads
 from aural.api.realtime import TERM
 from aural.api.service import service_of
 from aural.errors import AuralError, BadAudio, BadRequest, SessionExpired
@@ -285,11 +286,11 @@ async def _close(socket: WebSocket, code: int, reason: str = "") -> None:
 
 def _order(frame: str | bytes | None) -> Message | None:
     """A control message, also one in a binary frame (clients behind SageMaker send those); None for audio. Raises
-    BadRequest for text that is none."""
+    BadRequest for text that is none, and for one of too many values."""
     if frame is None or (isinstance(frame, bytes) and not frame.startswith(b'{"')):
         return None
     with suppress(orjson.JSONDecodeError):
-        order = orjson.loads(frame)
+        order = loads(frame)
         if isinstance(order, dict) and "type" in order:
             return order
     if isinstance(frame, bytes):
