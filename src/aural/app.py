@@ -142,7 +142,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _retire(service: Service, within_s: float) -> None:
+def retire(service: Service, within_s: float) -> None:
     """No more live sessions: they end by themselves, within the time that requests have."""
     service.captions.retire()
     service.live.retire(within_s)
@@ -172,4 +172,4 @@ def _server(settings: Settings, service: Service) -> uvicorn.Server:
         timeout_keep_alive=75,
         backlog=BACKLOG,
     )
-    return _Server(config, partial(_retire, service, settings.drain_s))
+    return _Server(config, partial(retire, service, settings.drain_s))

@@ -1,7 +1,8 @@
 """A Ray cluster of two machines on the loopback address, in a process of its own: `python -m tests.scale.cluster FILE
 METRICS_PORT` runs the Serve file on it. Orders come by standard input, a line each; the answers are JSON lines.
 
-`status` counts running replicas, `lose` kills the second machine without warning, `gain` starts another one.
+`status` counts running replicas, `ingress N` asks for so many of the ingress, `lose` kills the second machine without
+warning, `gain` starts another one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import ray
 import yaml
@@ -35,15 +37,24 @@ def main(path: str, metrics_port: int) -> None:
         client.deploy_apps(ServeDeploySchema(**config))
         print("{}", file=out, flush=True)
         for line in sys.stdin:
-            match line.strip():
-                case "lose":
+            match line.split():
+                case ["ingress", number]:
+                    client.deploy_apps(ServeDeploySchema(**with_ingresses(config, int(number))))
+                case ["lose"]:
                     cluster.remove_node(second, allow_graceful=False)
-                case "gain":
+                case ["gain"]:
                     second = cluster.add_node(**MACHINE)
             print(json.dumps(counts()), file=out, flush=True)
         serve.shutdown()
         ray.shutdown()
         cluster.shutdown()
+
+
+def with_ingresses(config: dict[str, Any], number: int) -> dict[str, Any]:
+    """The Serve file with so many replicas of the ingress, and nothing else changed."""
+    [application] = config["applications"]
+    told = [one | {"num_replicas": number} if one["name"] == "ingress" else one for one in application["deployments"]]
+    return config | {"applications": [application | {"deployments": told}]}
 
 
 def counts() -> dict[str, int]:

@@ -9,26 +9,44 @@ import sys
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import openai
 import pytest
 import websockets
+from websockets.asyncio.client import ClientConnection
 
 from aural.audio.decode import decode
 from aural.engines.fake import speak
+from tests.api.realtime import Client, client
+from tests.api.test_deepgram_socket import all_of, listening, text
 from tests.api.test_realtime_sdk import COMPLETED, QUESTION, connected, pcm16, send, until
 from tests.api.wire import wav
-from tests.conftest import DATA, Recording, wait_until, words
+from tests.conftest import DATA, Recording, wait_until, word_errors, words
 from tests.scale.conftest import Cluster
 
 pytestmark = pytest.mark.slow
 
 CALLERS = 20
 SETTLE_S = 120
+HALF = 64_000
+"""Bytes of 2 s at 16 kHz."""
+REALTIME = "/v1/realtime?intent=transcription&model=whisper-tiny.en"
 PAUSE_S = 1.0
 """Between two sentences of a speaker, who leaves the cores to others meanwhile."""
+
+
+async def hang_on(socket: ClientConnection) -> list[dict[str, Any]]:
+    """What a session of Deepgram's is told while its client says nothing, until it is closed."""
+    hearing = asyncio.create_task(all_of(socket))
+    while not hearing.done():
+        with suppress(websockets.ConnectionClosed):
+            await socket.send('{"type":"KeepAlive"}')
+        await asyncio.wait([hearing], timeout=PAUSE_S)
+    return await hearing
 
 
 def ask(cluster: Cluster, text: str, model: str = "steady", pause_s: float = 0.0) -> tuple[int, dict[str, Any]]:
@@ -165,6 +183,72 @@ def talking_ingresses(cluster: Cluster) -> set[float]:
 
 def value_of(name: str, metrics: str) -> float:
     return next(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(f"{name} "))
+
+
+def test_sessions_leave_an_ingress_that_ends(cluster: Cluster, clips: dict[str, Recording]) -> None:
+    speech = pcm16(decode(clips["libri-367-130732-0001"].bytes, limit_s=60).samples)
+
+    async def talk(path: str) -> Client:
+        """A Realtime session that has said half."""
+        async with client(cluster, path) as one:
+            await one.ask(include=["aural.drafts"])
+            await one.play(speech[:HALF])
+            await one.until("aural.draft")
+            talking.append(one)
+            await one.rest()
+            return one
+
+    async def call() -> list[dict[str, Any]]:
+        """One of Deepgram's that waits to be told more."""
+        async with listening(cluster, "encoding=linear16&sample_rate=16000&model=whisper-tiny.en") as socket:
+            await socket.send(speech)
+            talking.append(socket)
+            return await hang_on(socket)
+
+    async def more(sessions: set[asyncio.Task[Any]]) -> None:
+        expected = len(talking) + 2
+        sessions |= {asyncio.create_task(talk(REALTIME)), asyncio.create_task(call())}
+        await asyncio.to_thread(wait_until, lambda: len(talking) == expected, SETTLE_S)
+
+    async def scenario() -> None:
+        sessions: set[asyncio.Task[Any]] = set()
+        while len(await asyncio.to_thread(talking_ingresses, cluster)) < 2 and len(talking) < CALLERS:
+            await more(sessions)
+        await asyncio.to_thread(cluster.tell, "ingress 1")
+        await asyncio.wait(sessions, timeout=SETTLE_S, return_when=asyncio.FIRST_COMPLETED)
+        metrics = await asyncio.to_thread(lambda: cluster.get("/metrics")[1].decode())  # only one can answer
+        staying = int(value_of("aural_live_sessions", metrics))
+        assert 0 < staying < len(sessions)
+        while len(gone := [one for one in sessions if one.done()]) < len(sessions) - staying:
+            await asyncio.wait(sessions.difference(gone), return_when=asyncio.FIRST_COMPLETED)
+        for one in gone:
+            ended = one.result()
+            if isinstance(ended, Client):
+                await assert_it_goes_on(ended)
+            else:
+                assert ended[-1]["type"] == "Metadata"
+                assert "lobster" in words(text(ended))
+        for one in sessions:
+            one.cancel()
+        await asyncio.gather(*sessions, return_exceptions=True)
+        assert all(one.cancelled() for one in sessions.difference(gone))
+
+    async def assert_it_goes_on(one: Client) -> None:
+        [notice] = one.of("aural.going_away")
+        assert (one.events[-1]["error"]["code"], one.socket.close_code) == ("draining", 1012)
+        async with client(cluster, f"{REALTIME}&resume={quote(notice['resume'])}") as other:
+            await other.ask()
+            await other.play(speech[32 * notice["audio_end_ms"] :])
+            await other.tell("aural.finish")
+            await other.until("aural.ended")
+            assert word_errors([QUESTION], [f"{one.text} {other.text}"]) < 0.2
+
+    talking: list[object] = []
+    try:
+        asyncio.run(asyncio.wait_for(scenario(), 2 * SETTLE_S))
+    finally:
+        cluster.tell("ingress 2")
+        wait_until(lambda: cluster.tell("status")["ingress"] == 2, SETTLE_S)
 
 
 def test_a_lost_machine_costs_no_answer_and_no_final(cluster: Cluster, clips: dict[str, Recording]) -> None:

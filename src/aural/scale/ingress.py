@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ray import serve
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
+from ray.serve.context import _get_global_client  # the one behind serve.status(), which does not tell replicas apart
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ServeInstanceDetails
 from starlette.applications import Starlette
 
 from aural import assembly, logs
-from aural.app import MOST_DECODERS, build_app, build_service, start, stop
+from aural.app import MOST_DECODERS, build_app, build_service, retire, start, stop
 from aural.engines.catalog import find
 from aural.errors import LoadFailed, Overloaded, SettingsError
 from aural.metrics import Metrics
@@ -29,7 +32,11 @@ from aural.serving.transcriber import Transcriber
 from aural.settings import ModelSettings, Settings
 from aural.types import Clip
 
+log = logging.getLogger("aural.scale")
+
 NAME = "ingress"
+LOOK_EVERY_S = 2.0
+"""How often an ingress asks whether it is to end."""
 
 Handle = DeploymentHandle[Any]
 
@@ -47,6 +54,7 @@ class Ingress:
         self._service = build_service(settings, fleet, metrics)
         self._starting = start(settings, self._service)
         self._export = Export(metrics.registry)
+        self._ending = asyncio.create_task(self._watch_for_end(), name="watch for the end")
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return build_app(self._settings, self._service)
@@ -54,8 +62,18 @@ class Ingress:
     async def __del__(self) -> None:
         """Awaited by Ray after the last request was answered."""
         if hasattr(self, "_export"):
+            self._ending.cancel()
             self._export.stop()
             await stop(self._service, self._starting)
+
+    async def _watch_for_end(self) -> None:
+        """Ray ends a replica after its last request, and tells it nothing before; a live session is a request. So it
+        is asked, and the sessions end by themselves."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if await _is_stopping():
+                retire(self._service, self._settings.drain_s)
+                return
 
 
 class RayRemote:
@@ -94,6 +112,25 @@ class RayRemote:
             raise  # a fault in our own code, or nobody waits any more
         except (RayError, RayServeException) as error:
             raise ReplicaLost(type(error).__name__) from error
+
+
+async def _is_stopping() -> bool:
+    """Whether Ray has begun to end this replica; False, too, where that cannot be known."""
+    own = serve.get_replica_context()
+    try:
+        application = (await asyncio.to_thread(_details)).applications[own.app_name]
+        replicas = application.deployments[own.deployment].replicas
+    except (RayError, RayServeException, KeyError) as error:
+        log.debug("no details of the cluster", extra={"error": str(error)})
+        return False
+    return any(one.replica_id == own.replica_tag and one.state == "STOPPING" for one in replicas)
+
+
+def _details() -> ServeInstanceDetails:
+    """Of all applications; raises RayError and RayServeException."""
+    client = _get_global_client()
+    assert client is not None
+    return ServeInstanceDetails(**client.get_serve_details())
 
 
 def _running(states: Mapping[Any, int]) -> int:
