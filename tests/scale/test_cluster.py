@@ -21,8 +21,8 @@ from websockets.asyncio.client import ClientConnection
 
 from aural.audio.decode import decode
 from aural.engines.fake import speak
+from tests.api.listen import all_of, listening, text
 from tests.api.realtime import Client, client
-from tests.api.test_deepgram_socket import all_of, listening, text
 from tests.api.test_realtime_sdk import COMPLETED, QUESTION, connected, pcm16, send, until
 from tests.api.wire import wav
 from tests.conftest import DATA, Recording, wait_until, word_errors, words

@@ -10,7 +10,6 @@ from typing import Any
 
 from ray import serve
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
-from ray.serve.context import _get_global_client  # the one behind serve.status(), which does not tell replicas apart
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ServeInstanceDetails
@@ -120,14 +119,17 @@ async def _is_stopping() -> bool:
     try:
         application = (await asyncio.to_thread(_details)).applications[own.app_name]
         replicas = application.deployments[own.deployment].replicas
-    except (RayError, RayServeException, KeyError) as error:
+    except (RayError, RayServeException, KeyError, ImportError) as error:
         log.debug("no details of the cluster", extra={"error": str(error)})
         return False
     return any(one.replica_id == own.replica_tag and one.state == "STOPPING" for one in replicas)
 
 
 def _details() -> ServeInstanceDetails:
-    """Of all applications; raises RayError and RayServeException."""
+    """Of all applications; raises RayError and RayServeException, and ImportError where a Ray has it elsewhere: what is
+    public, `serve.status()`, does not tell replicas apart."""
+    from ray.serve.context import _get_global_client
+
     client = _get_global_client()
     assert client is not None
     return ServeInstanceDetails(**client.get_serve_details())
