@@ -65,7 +65,7 @@ class Track:
                 at = bisect_left(self.sent, (end_s, 0.0))
                 if text and at < len(self.sent):
                     self.lag_s.append(time.monotonic() - self.sent[at][1])
-            case events.Failed():
+            case events.Failed() | events.Lost():
                 self.failed += 1
 
 

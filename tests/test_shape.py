@@ -31,7 +31,7 @@ LAYERS = [
     {"settings"},
     {"assembly"},
     {"app", "logs", "notebook"},
-    {"elsewhere", "offline", "inspection", "pull", "simulation", "terminal"},
+    {"elsewhere", "offline", "inspection", "own_server", "pull", "simulation", "terminal"},
     {"cli"},
     {"scale"},
     {"__main__", "container"},

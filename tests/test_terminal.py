@@ -24,8 +24,9 @@ from aural.audio.decode import decode
 from aural.cli import main
 from aural.errors import SessionLost, SettingsError
 from aural.notebook import Notebook
+from aural.own_server import own_server
 from aural.streaming.clock import CaptureClock
-from aural.streaming.events import Done, Drafted, Failed, Grown, Started, Stopped
+from aural.streaming.events import Done, Drafted, Failed, Grown, Lost, Started, Stopped
 from aural.streaming.session import Wish, connect
 from aural.terminal import Screen
 from aural.types import Segment, samples
@@ -131,9 +132,14 @@ def test_the_screen_follows_the_session() -> None:
     assert (line.committed, line.start_s, line.end_s) == ("Hello world.", 0.5, 2.0)
     assert "Hello" not in drawn(screen)
     assert screen.follow(Done("b", "")) is None
-    screen.follow(Grown("c", "Lost"))
+    screen.follow(Grown("c", "Gone"))
     assert screen.follow(Failed("c", "broken")) is None
-    assert "Lost" not in drawn(screen)
+    assert "Gone" not in drawn(screen)
+    screen.follow(Started("d", 3.0))
+    screen.follow(Grown("d", "Half a"))
+    screen.follow(Lost("cut", ("d",)))
+    assert "Half a" not in drawn(screen)
+    assert "listening" in drawn(screen)
 
 
 def test_the_clock_knows_when_a_sound_was_captured() -> None:
@@ -212,6 +218,11 @@ class Terminal:
         assert self.process.stdout is not None
         return (await self.process.stdout.readline()).decode()
 
+    def end(self) -> None:
+        """No more audio comes."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
     async def rest(self) -> tuple[int, str, str]:
         """Exit status, stdout, stderr."""
         assert self.process.stdout is not None
@@ -282,21 +293,70 @@ def test_the_second_interrupt_ends_everything(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_server_that_goes_away_leaves_what_was_said(tmp_path: Path) -> None:
+def test_a_server_that_will_not_go_on_leaves_what_was_said(tmp_path: Path) -> None:
     kept = tmp_path / "said.vtt"
 
     async def leaving(line: StandinLine) -> None:
         await line.listen(32_000)
         await line.say("a", "First.", 0, 500)
-        await line.socket.close(1012)
+        await line.socket.close(1008)
 
     async def scenario() -> None:
         async with standing_in(leaving) as server, terminal("--url", server.url, "--save", str(kept)) as one:
             status, out, err = await one.rest()
             assert (status, out) == (1, "First.\n")
             assert len(err.splitlines()) == 1
-            assert "1012" in err
+            assert "1008" in err
         assert kept.read_text() == "WEBVTT\n\n00:00:00.000 --> 00:00:00.500\nFirst.\n"
+
+    run(scenario)
+
+
+def test_a_connection_that_is_lost_costs_no_word_and_doubles_none(tmp_path: Path) -> None:
+    kept = tmp_path / "said.vtt"
+
+    async def lost(line: StandinLine) -> None:
+        await line.listen(32_000)
+        await line.say("a", "First.", 0, 500)
+        await line.start("b", 600, "Sec")
+        await line.socket.close(1012)
+
+    async def found(line: StandinLine) -> None:
+        await line.listen(16_000)
+        await line.start("c", 100, "Second.")
+        await line.say("c", "Second.", 100, 400)
+        await line.listen()
+        await line.end(received=500, final=300, suppressed=200)
+
+    async def scenario() -> None:
+        async with standing_in(lost, found) as server, terminal("--url", server.url, "--save", str(kept)) as one:
+            assert [await one.line() for _ in range(2)] == ["First.\n", "Second.\n"]
+            one.end()
+            status, out, err = await one.rest()
+            assert (status, out) == (0, "")
+            complaint, relief = err.splitlines()
+            assert "trying again" in complaint
+            assert "1012" in complaint
+            assert relief == "connected again"
+            assert len(server.lines[1].heard) == 16_000
+        assert kept.read_text().endswith("00:00:00.600 --> 00:00:00.900\nSecond.\n")
+
+    run(scenario)
+
+
+def test_an_order_that_is_refused_ends_nothing() -> None:
+    async def scolding(line: StandinLine) -> None:
+        await line.listen(32_000)
+        await line.complain("invalid_request_error", "expected less")
+        await line.say("a", "Heard.")
+        await line.listen()
+        await line.end(received=0)
+
+    async def scenario() -> None:
+        async with standing_in(scolding) as server, terminal("--url", server.url) as one:
+            assert await one.line() == "Heard.\n"
+            one.end()
+            assert await one.rest() == (0, "", "refused: expected less\n")
 
     run(scenario)
 
@@ -328,8 +388,7 @@ def test_what_could_not_be_heard_is_no_caption() -> None:
     async def scenario() -> None:
         async with standing_in(failing) as server, terminal("--url", server.url) as one:
             assert [await one.line() for _ in range(2)] == ["Heard.\n", "Heard again.\n"]
-            assert one.process.stdin is not None
-            one.process.stdin.close()
+            one.end()
             assert await one.rest() == (1, "", "not heard: the worker died\n")
 
     run(scenario)
@@ -342,7 +401,7 @@ def test_a_server_of_its_own_gets_every_flag_and_the_key_out_of_sight(monkeypatc
         seen.append((flags, api_key))
         return nullcontext(NOWHERE)
 
-    monkeypatch.setattr("aural.terminal.own_server", own_server)
+    monkeypatch.setattr("aural.own_server.own_server", own_server)
     given = [
         "--model",
         "m",
@@ -360,3 +419,23 @@ def test_a_server_of_its_own_gets_every_flag_and_the_key_out_of_sight(monkeypatc
     pairs = dict(zip(flags[::2], flags[1::2], strict=True))
     assert pairs == {"--log-level": "warning", **dict(zip(given[::2], given[1::2], strict=True))}
     assert key == "sesame"
+
+
+def test_nobody_waits_for_a_server_of_his_own_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    children: list[asyncio.subprocess.Process] = []
+    start = asyncio.create_subprocess_exec
+
+    async def noted(*command: str, **named: Any) -> asyncio.subprocess.Process:
+        children.append(await start(*command, **named))
+        return children[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", noted)
+
+    async def scenario() -> None:
+        async with own_server(["--model", "fake", "--replicas", "1"]) as url, connect(url) as session:
+            children[0].kill()
+            async for _ in session:
+                pass
+
+    with pytest.raises(SessionLost, match="the server has ended with -9"):
+        run(scenario)

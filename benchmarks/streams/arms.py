@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from aural.bench.clips import Item
 from aural.bench.stream import Shown, paced
 from aural.engines.catalog import find
+from aural.errors import SessionLost
 from aural.streaming import events
 from aural.streaming.session import Wish
 from aural.streaming.session import connect as connect_aural
@@ -98,6 +99,8 @@ class Aural:
                         show(name, kind="final")
                     case events.Failed(name):
                         show(name, kind="failed")
+                    case events.Lost(message):
+                        raise SessionLost(message)
             await sending
         return shown
 

@@ -254,6 +254,7 @@ def live(source: str, **given: Any) -> None:
     arecord -q -t raw -f S16_LE -r 16000 | aural live
     """
     from aural import terminal
+    from aural.own_server import own_server
     from aural.streaming.session import Wish
 
     if source == terminal.STDIN and sys.stdin.isatty():
@@ -269,7 +270,7 @@ def live(source: str, **given: Any) -> None:
     key, url = given["api_key"] or "", _server(given["url"])
     if url:
         _refuse(ENGINE_OPTIONS, "the server at --url has its own")
-    server = nullcontext(url) if url else terminal.own_server(_serve_flags(given), key)
+    server = nullcontext(url) if url else own_server(_serve_flags(given), key)
     as_json = given["form"] == "json"
     sys.exit(_run(terminal.caption(source, wish, server, key, given["save"], as_json=as_json)))
 

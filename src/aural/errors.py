@@ -26,6 +26,7 @@ AuralError
 ├── DeployError               -    a deployment could not be made, changed or read
 ├── CallFailed                -    a server or endpoint refused what aural.Client asked
 ├── SessionLost               502  said by the client: the server ended a live session, or cannot be reached
+│   └── SessionRefused        502  and would do so again, however often it is asked
 └── SettingsError             -    the command line, the environment or the file is wrong
 
 `status` is the HTTP status and `close_code` the WebSocket close code; api/errors.py turns them into responses.
@@ -242,6 +243,10 @@ class BenchError(AuralError):
 class SessionLost(AuralError):
     status = 502
     code = "session_lost"
+
+
+class SessionRefused(SessionLost):
+    code = "session_refused"
 
 
 class SettingsError(AuralError):

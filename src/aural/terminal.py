@@ -6,14 +6,10 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,20 +20,27 @@ from rich.live import Live
 from rich.text import Text
 
 from aural.audio.decode import decode
-from aural.errors import SettingsError
 from aural.insight import digest
 from aural.notebook import Notebook
 from aural.streaming.clock import CaptureClock
-from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Other, Started, Stopped
+from aural.streaming.events import (
+    Done,
+    Drafted,
+    Event,
+    Failed,
+    Grown,
+    Lost,
+    Other,
+    Reconnected,
+    Refused,
+    Started,
+    Stopped,
+)
 from aural.streaming.pace import FRAME_S, paced
 from aural.streaming.session import LiveSession, Wish, connect
 from aural.types import SAMPLE_RATE, Segment, samples, seconds
 
-START_S = 600.0
-"""How long a server of one's own may take to load its model, a download included."""
 LONGEST_S = 24 * 3600.0
-POLL_S = 0.1
-STOP_S = 40.0
 FULL_SCALE = 32_767
 FRAMES_PER_SECOND = 12
 FRAME_BYTES = round(FRAME_S * SAMPLE_RATE) * 2
@@ -91,6 +94,9 @@ class Screen:
             case Failed(item, _):
                 self.speaking.discard(item)
                 self.open.pop(item, None)
+            case Lost():
+                self.speaking.clear()
+                self.open.clear()
         return None
 
     def _shown(self, item: str) -> Line:
@@ -132,7 +138,7 @@ class Display(Protocol):
         """Another event of the server."""
 
     def complain(self, text: str) -> None:
-        """What was said and could not be heard."""
+        """What went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,7 @@ def _print(body: Mapping[str, Any]) -> None:
 
 
 def _warn(text: str) -> None:
-    print(f"not heard: {text}", file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 async def caption(
@@ -225,8 +231,9 @@ async def _caption(
     steps.append(feeding.cancel)
     try:
         async for event in session:
+            if trouble := _trouble(event):
+                display.complain(trouble)
             if isinstance(event, Failed):
-                display.complain(event.message)
                 status = FAILED
             if line := screen.follow(event):
                 display.say(line)
@@ -255,6 +262,20 @@ def _interruptible() -> Iterator[list[Step]]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _trouble(event: Event) -> str | None:
+    """What an event says of something that went wrong, or is right again."""
+    match event:
+        case Failed(_, message):
+            return f"not heard: {message}"
+        case Refused(message):
+            return f"refused: {message}"
+        case Lost(message):
+            return f"connection lost, trying again: {message}"
+        case Reconnected():
+            return "connected again"
+    return None
 
 
 def _notes(raw: Mapping[str, Any]) -> list[str]:
@@ -332,40 +353,3 @@ def _display(screen: Screen, *, as_json: bool) -> Iterator[Display]:
 def _drawn(line: Line) -> Text:
     minutes, rest_s = divmod(int(line.start_s), 60)
     return Text.assemble((f"{minutes:02d}:{rest_s:02d}  ", "dim"), line.committed, (line.draft, "italic dim underline"))
-
-
-@asynccontextmanager
-async def own_server(flags: Sequence[str], api_key: str = "") -> AsyncIterator[str]:
-    """The address of an `aural serve` of one's own, ready, ended with the block; the key goes where nobody sees it.
-    Raises SettingsError."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["-m", "aural", "serve", "--host", "127.0.0.1", "--port", str(port), *flags]
-    surroundings = os.environ | ({"AURAL_API_KEY": api_key} if api_key else {})
-    child = await asyncio.create_subprocess_exec(sys.executable, *command, env=surroundings, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with Console(stderr=True).status("loading the model") if sys.stderr.isatty() else nullcontext():
-            await _until_ready(child, url)
-        yield url
-    finally:
-        if child.returncode is None:
-            child.terminate()
-            await asyncio.wait_for(child.wait(), STOP_S)
-
-
-async def _until_ready(child: asyncio.subprocess.Process, url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while not await asyncio.to_thread(_pings, url):
-        if child.returncode is not None or time.monotonic() > deadline:
-            raise SettingsError("the server did not start; its own message is above")
-        await asyncio.sleep(POLL_S)
-
-
-def _pings(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url + "/ping", timeout=POLL_S * 10) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

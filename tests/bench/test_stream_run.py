@@ -38,11 +38,12 @@ def utterances() -> list[Utterance]:
 
 class Captions:
     """Knows every recording by its middle, and shows its text in two steps once it has heard it to its end. More than
-    `most` sessions are refused."""
+    `most` sessions are refused, and one that `breaks` does so with its first audio."""
 
-    def __init__(self, utterances: Sequence[Utterance], most: int) -> None:
+    def __init__(self, utterances: Sequence[Utterance], most: int, breaks: bool) -> None:
         self._utterances = utterances
         self._most = most
+        self._breaks = breaks
         self._open = 0
 
     async def admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -64,6 +65,8 @@ class Captions:
             match message["type"]:
                 case "session.update":
                     await tell(connection, "session.updated", session={})
+                case "input_audio_buffer.append" if self._breaks:
+                    await connection.close(1011, "broken")
                 case "input_audio_buffer.append":
                     heard += base64.b64decode(message["audio"])
                     await self._show(connection, heard, told)
@@ -90,15 +93,17 @@ async def tell(connection: ServerConnection, kind: str, **more: Any) -> None:
 
 
 @asynccontextmanager
-async def captions(utterances: Sequence[Utterance], most: int = 99) -> AsyncIterator[str]:
-    server = Captions(utterances, most)
+async def captions(utterances: Sequence[Utterance], most: int = 99, breaks: bool = False) -> AsyncIterator[str]:
+    server = Captions(utterances, most, breaks)
     async with serve(server.talk, "127.0.0.1", 0, process_request=server.admit) as listening:
         yield f"ws://127.0.0.1:{next(iter(listening.sockets)).getsockname()[1]}"
 
 
-def run(utterances: Sequence[Utterance], out: Path, most: int = 99, **changes: object) -> tuple[list[Together], Any]:
+def run(
+    utterances: Sequence[Utterance], out: Path, most: int = 99, breaks: bool = False, **changes: object
+) -> tuple[list[Together], Any]:
     async def main() -> Any:
-        async with captions(utterances, most) as url:
+        async with captions(utterances, most, breaks) as url:
             plan = replace(StreamPlan(url, DATA, seconds=SECONDS), **changes)  # type: ignore[arg-type]
             return await StreamRunner(plan, out, lambda together, _: steps.append(together)).run()
 
@@ -130,6 +135,13 @@ def test_streams_side_by_side(utterances: list[Utterance], tmp_path: Path) -> No
     assert [line["step"] for line in lines] == [0, 0, 0]
     with pytest.raises(BenchError, match="already"):
         run(utterances, tmp_path)
+
+
+def test_a_stream_whose_connection_is_lost_has_failed(utterances: list[Utterance], tmp_path: Path) -> None:
+    """However well it would go on over another one."""
+    (together,), _ = run(utterances, tmp_path, breaks=True, streams=(1,))
+    assert len(together.errors) == 1
+    assert "1011 broken" in together.errors[0]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,9 +24,20 @@ class Line:
     resume: str | None = None
     heard: bytearray = field(default_factory=bytearray)
     is_finished: bool = False
+    settings: Any = None
+    """What the session was asked to be."""
 
     async def tell(self, kind: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, **fields}))
+
+    async def start(self, item: str, at_ms: int, text: str = "") -> None:
+        """Somebody speaks, and some of it is committed."""
+        await self.tell("input_audio_buffer.speech_started", item_id=item, audio_start_ms=at_ms)
+        if text:
+            await self.tell(f"{TRANSCRIPTION}.delta", item_id=item, delta=text)
+
+    async def complain(self, kind: str, message: str, **more: Any) -> None:
+        await self.tell("error", error={"type": kind, "code": "odd", "message": message, **more})
 
     async def say(self, item: str, text: str, start_ms: int = 0, end_ms: int = 1000) -> None:
         times = {"start_ms": start_ms, "end_ms": end_ms}
@@ -51,11 +62,15 @@ class Line:
 
     async def configure(self) -> None:
         await self.tell("session.created", session={"id": "sess_1"})
-        assert json.loads(await self.socket.recv())["type"] == "session.update"
+        update = json.loads(await self.socket.recv())
+        assert update["type"] == "session.update"
+        self.settings = update["session"]
         await self.tell("session.updated", session={})
 
 
-Script = Callable[[Line], Awaitable[None]] | HTTPStatus
+Refusal = tuple[HTTPStatus, Mapping[str, str]]
+"""A status and headers."""
+Script = Callable[[Line], Awaitable[None]] | HTTPStatus | Refusal
 """What happens on a connection, once it is configured; or with what it is refused."""
 
 
@@ -66,23 +81,32 @@ class Standin:
 
 
 @asynccontextmanager
-async def standing_in(*scripts: Script) -> AsyncIterator[Standin]:
-    """Each connection takes the next script."""
+async def standing_in(*scripts: Script, refusing: tuple[str, str] | None = None) -> AsyncIterator[Standin]:
+    """Each connection takes the next script; unless settings are refused, with an error of this type and message."""
     one = Standin()
     coming: Iterator[Script] = iter(scripts)
     taken: dict[ServerConnection, Script] = {}
 
     async def admit(socket: ServerConnection, request: Request) -> Response | None:
         script = taken[socket] = next(coming)
-        return socket.respond(script, "") if isinstance(script, HTTPStatus) else None
+        if callable(script):
+            return None
+        status, headers = (script, {}) if isinstance(script, HTTPStatus) else script
+        response = socket.respond(status, "")
+        response.headers.update(headers)
+        return response
 
     async def talk(socket: ServerConnection) -> None:
         script = taken[socket]
         assert socket.request is not None
-        assert not isinstance(script, HTTPStatus)
+        assert callable(script)
         asked = parse_qs(urlsplit(socket.request.path).query)
         line = Line(socket, asked.get("resume", [None])[0])
         one.lines.append(line)
+        if refusing:
+            await line.complain(*refusing)
+            await socket.wait_closed()
+            return
         await line.configure()
         await script(line)
 

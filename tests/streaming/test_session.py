@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from aural.audio.decode import decode
-from aural.errors import SessionLost
+from aural.errors import SessionLost, SessionRefused
+from aural.streaming import patience
 from aural.streaming import session as sessions
-from aural.streaming.events import Done, Grown
+from aural.streaming.events import Done, Grown, Lost
 from aural.streaming.kept import Kept
 from aural.streaming.pace import paced
 from aural.streaming.session import LiveSession, Wish, connect
@@ -113,13 +114,14 @@ def test_what_is_not_kept_is_not_passed_over_in_silence(monkeypatch: pytest.Monk
 
 def test_without_a_connection_no_more_is_kept_than_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MOST_KEPT_BYTES", 16_000)
+    monkeypatch.setattr(sessions, "RECONNECT_S", 0.0)
 
     async def hang_up(line: Line) -> None:
-        await line.socket.close(1011)
+        await line.socket.close(1008)
 
     async def scenario() -> None:
         async with standing_in(hang_up) as server, connect(server.url) as session:
-            with pytest.raises(SessionLost, match="1011"):
+            with pytest.raises(SessionRefused, match="1008"):
                 [event async for event in session]
             with pytest.raises(SessionLost, match="too much audio"):
                 await send_all(session, AUDIO)
@@ -128,7 +130,7 @@ def test_without_a_connection_no_more_is_kept_than_fits(monkeypatch: pytest.Monk
 
 
 def test_the_search_for_another_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MOVE_S", 0.0)
+    monkeypatch.setattr(patience, "RECONNECT_S", 0.0)
 
     async def leave(line: Line) -> None:
         await line.listen(32_000)
@@ -210,31 +212,38 @@ def test_sessions_outlive_their_term_word_for_word(lobsters: bytes) -> None:
         asyncio.run(asyncio.wait_for(scenario(server), PATIENCE_S))
 
 
-def test_sessions_outlive_their_server_word_for_word(lobsters: bytes) -> None:
-    """The server is stopped in mid-sentence, and another one started in its place."""
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_sessions_outlive_their_server_word_for_word(lobsters: bytes, how: signal.Signals) -> None:
+    """The server is stopped, or dies, in mid-sentence, and another one is started in its place."""
     port = free_port()
     audio = lobsters[: len(lobsters) * 2 // 3]
 
-    async def restart(old: Server, session_has_begun: asyncio.Event) -> None:
-        await session_has_begun.wait()
-        old.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(old.process.wait, LIMIT_S) == 0
+    async def restart(old: Server, is_mid_sentence: asyncio.Event) -> None:
+        await is_mid_sentence.wait()
+        old.process.send_signal(how)
+        assert await asyncio.to_thread(old.process.wait, LIMIT_S) == (0 if how == signal.SIGTERM else -how)
         await asyncio.to_thread(servers.enter_context, serving_at(port))
 
     async def scenario(old: Server) -> None:
         async with connect(old.url, Wish(language="en")) as session:
-            begun = asyncio.Event()
-            restarting = asyncio.create_task(restart(old, begun))
+            is_mid_sentence = asyncio.Event()
+            restarting = asyncio.create_task(restart(old, is_mid_sentence))
             speaking = asyncio.create_task(speak(session, audio, 1.0))
-            said = []
+            said, lost = [], []
             async for event in session:
                 match event:
-                    case Grown():
-                        begun.set()
-                    case Done(_, text):
-                        said.append(text)
+                    case Grown() if said or how == signal.SIGTERM:
+                        is_mid_sentence.set()
+                    case Done(_, text) if text:
+                        said.append(event)
+                    case Lost():
+                        lost.append(event)
             await asyncio.gather(speaking, restarting)
-            assert word_errors([" ".join([QUESTION] * 2)], [" ".join(said)]) < 0.06
+            assert len(lost) == (0 if how == signal.SIGTERM else 1)
+            assert word_errors([" ".join([QUESTION] * 2)], [" ".join(one.text for one in said)]) < 0.06
+            times = [place for one in said for place in (one.start_s or 0.0, one.end_s or 0.0)]
+            assert times == sorted(times)
+            assert len(audio) / 32_000 - 3 < times[-1] <= len(audio) / 32_000
             assert session.ledger_closed
 
     with ExitStack() as servers:

@@ -20,7 +20,7 @@ from aural.bench.stream import FRAME_S, Shown, paced
 from aural.bench.stream_records import Played, Step, Stream, StreamGoal, StreamRun, Together, measured
 from aural.bench.watch import watching
 from aural.errors import AuralError, BenchError
-from aural.streaming.events import Done, Drafted, Event, Failed, Grown
+from aural.streaming.events import Done, Drafted, Event, Failed, Grown, Lost
 from aural.streaming.session import LiveSession, Wish, connect
 
 PAUSES_S = (0.6, 1.6)
@@ -97,6 +97,8 @@ class Screen:
                 self.shown.append(Shown(at_s, item, text, kind="final"))
             case Failed(item, message):
                 self.shown.append(Shown(at_s, item, "", kind="failed"))
+                raise BenchError(message)
+            case Lost(message):
                 raise BenchError(message)
             case _:
                 pass

@@ -66,15 +66,63 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """The server did not follow an order; the session goes on."""
+
+    message: str
+    code: str | None = None
+    order: str | None = None
+    """The `event_id` of the order, where it had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is lost, and another one is sought. The utterances that were open are heard again, under other
+    names: what was told of them counts no more."""
+
+    message: str
+    items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """There is another connection, and the audio from here on is sent to it."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """Anything else that the server says."""
 
     raw: Mapping[str, Any]
 
 
-Event = Started | Stopped | Grown | Drafted | Done | Failed | Other
+Event = Started | Stopped | Grown | Drafted | Done | Failed | Refused | Lost | Reconnected | Other
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription."
+NO_REASON = "no reason given"
+COMPLETED, FAILED = _TRANSCRIPTION + "completed", _TRANSCRIPTION + "failed"
+_PLACES = frozenset(
+    {"audio_start_ms", "audio_end_ms", "start_ms", "end_ms", "offset_ms", "begin_offset_ms", "end_offset_ms"}
+)
+"""Keys of events whose values are in the clock of the session."""
+
+
+def shifted(raw: Any, by_ms: int) -> Any:
+    """An event, or a part of one, with all its times so much later."""
+    match raw:
+        case {"word": _, "start": start_s, "end": end_s}:
+            return {**raw, "start": start_s + by_ms / 1000, "end": end_s + by_ms / 1000}
+        case dict():
+            return {name: _shifted_value(name, value, by_ms) for name, value in raw.items()}
+        case list():
+            return [shifted(part, by_ms) for part in raw]
+    return raw
+
+
+def _shifted_value(name: str, value: Any, by_ms: int) -> Any:
+    return value + by_ms if name in _PLACES and isinstance(value, int) else shifted(value, by_ms)
 
 
 def parse(raw: Mapping[str, Any]) -> Event:
@@ -95,6 +143,9 @@ def parse(raw: Mapping[str, Any]) -> Event:
             )
         case "failed":
             return Failed(item, raw["error"]["message"])
+        case "error":
+            error = raw["error"]
+            return Refused(error.get("message", NO_REASON), error.get("code"), error.get("event_id"))
         case _:
             return Other(raw)
 

@@ -5,63 +5,45 @@ async with connect("http://127.0.0.1:8080", Wish(language="en")) as session:
     await session.finish()                    # no more will come
     async for event in session: ...           # ends after the last utterance
 
-A server that ends a session after an hour, or because it stops, says where another one goes on. That one is opened
-here, at the same address, and what the first had not heard is sent to it: whoever reads sees one session, on one clock.
+A connection that is lost, and a server that ends a session after an hour or because it stops, are followed by another
+connection to the same address, to which all is sent that was not heard to its end: whoever reads sees one session, on
+one clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_socket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
-from aural.errors import Overloaded, SessionLost, SettingsError
-from aural.streaming.events import Event, parse
+from aural.errors import Overloaded, SessionLost, SessionRefused
+from aural.streaming.connection import USUAL, Connection, Wish, open_connection
+from aural.streaming.events import Event, Lost, Reconnected, parse, shifted
 from aural.streaming.kept import Kept
+from aural.streaming.patience import RECONNECT_S, STEADY_S, Patience
+from aural.streaming.progress import Progress
 from aural.types import SAMPLE_RATE
 
-DRAFTS, WORDS, DETAILS = "aural.drafts", "aural.words", "aural.details"
-"""What may be asked for beyond OpenAI's events."""
-MOST_BYTES = 16 * 2**20
-WAIT_S = 10.0
-SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+__all__ = ["LiveSession", "Wish", "connect"]
+
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 MOST_KEPT_BYTES = 300 * 1000 * BYTES_PER_MS
 """Of audio that was not heard to its end: far more than a server may owe."""
-MOVE_S = 60.0
-"""How long a session that was sent away looks for its next server."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+OF_CALLS = frozenset({"aural.alert", "aural.call_insights"})
 
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a session is asked for."""
-
-    model: str | None = None
-    language: str | None = None
-    silence_ms: int = 500
-    """Silence that ends an utterance."""
-    drafts: bool = True
-    words: bool = False
-    """Words with their times."""
-    aural: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """`insights`, `redact`, `call`, `channel`, `role`: what OpenAI has no name for."""
+Trouble = SessionLost | Overloaded
+"""What another connection may mend."""
 
 
 @asynccontextmanager
-async def connect(url: str, wish: Wish = Wish(), api_key: str = "") -> AsyncIterator[LiveSession]:
+async def connect(url: str, wish: Wish = USUAL, api_key: str = "") -> AsyncIterator[LiveSession]:
     """A configured session. Raises SettingsError for an address that is none, Overloaded when the server refuses for
-    now, and SessionLost when it refuses for good or cannot be reached."""
+    now, SessionRefused when it refuses for good, and SessionLost when it cannot be reached."""
     session = LiveSession(url, wish, api_key)
     await session.open()
     try:
@@ -74,32 +56,37 @@ class LiveSession:
     """A session, on one connection after the other. One task may send while another reads."""
 
     def __init__(self, url: str, wish: Wish, api_key: str) -> None:
-        self.id = ""
         self._url = url
         self._wish = wish
         self._api_key = api_key
-        self._socket: ClientConnection
+        self._connection: Connection
+        self._opened_at = 0.0
+        self._is_connected = asyncio.Event()
         self._kept = Kept()
         self._sent = 0
         """The place up to which the audio was sent on this connection."""
+        self._progress = Progress()
+        self._clock_ms = 0
+        """Where the server's clock begins in the caller's."""
         self._is_finishing = self._told_finish = False
         self._turn = asyncio.Lock()
         self._sending_again: asyncio.Task[None] | None = None
+        self._patience = Patience()
         self._ledgers: list[Mapping[str, int]] = []
 
     async def open(self) -> None:
-        self._socket = await self._opened(None)
+        await self._take(await open_connection(self._url, self._wish, self._api_key), Progress())
 
     async def close(self) -> None:
         if self._sending_again:
             self._sending_again.cancel()
-        await self._socket.close()
+        await self._connection.close()
 
     async def send(self, pcm16: bytes) -> None:
-        """Audio: PCM16, 16 kHz, mono. Waits while the network has too much of it; kept while there is no connection.
-        Raises SessionLost when more is kept than fits."""
+        """Audio: PCM16, 16 kHz, mono. Waits while the network has too much of it; kept while there is no connection,
+        and when that is more than fits, waits for one. Raises SessionLost when none comes."""
         if self._kept.end - self._sent > MOST_KEPT_BYTES:
-            raise SessionLost("the connection is gone, and too much audio waits for another one")
+            await self._wait_for_room()
         self._kept.append(pcm16)
         await self._deliver()
         self._kept.forget(min(self._sent, self._kept.end - MOST_KEPT_BYTES))
@@ -110,26 +97,35 @@ class LiveSession:
         await self._deliver()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Events until everything is heard after `finish`. Raises Overloaded and SessionLost."""
-        away: Mapping[str, Any] | None = None
+        """Events until everything is heard after `finish`. Raises SessionRefused when the server will not go on, and
+        SessionLost when no connection could be had for long, or when what was not heard is not kept any more."""
         while True:
-            raw = await _receive(self._socket)
-            match raw["type"]:
-                case "aural.going_away":
-                    away = raw
-                case "aural.ended":
-                    self._ledgers.append(raw["totals_ms"])
-                    if away is None or self._is_all_heard(away):
-                        return
-                    await self._move(away)
-                    away = None
-                case _:
-                    self._forget_what_is_heard(raw)
-                    yield parse(raw)
+            trouble: Trouble | None = None
+            try:
+                async with aclosing(self._told()) as told:
+                    async for event in told:
+                        yield event
+            except SessionRefused:
+                raise
+            except (SessionLost, Overloaded) as error:
+                trouble = error
+                self._ledgers.append(self._progress.totals_ms)
+            if self._is_over(trouble):
+                return
+            if trouble:
+                yield Lost(str(trouble), tuple(self._progress.open))
+            await self._go_on(trouble)
+            if trouble:
+                yield Reconnected(self._progress.begin_ms / 1000)
+
+    @property
+    def id(self) -> str:
+        """The server's name of the session; after a lost connection another one."""
+        return self._connection.id
 
     @property
     def totals_ms(self) -> dict[str, int]:
-        """Where the audio went, once the events have ended."""
+        """Where the audio went, once the events have ended; of a connection that was lost, as far as it was heard."""
         names = {name: None for ledger in self._ledgers for name in ledger}
         return {name: sum(ledger.get(name, 0) for ledger in self._ledgers) for name in names}
 
@@ -138,154 +134,125 @@ class LiveSession:
         """Whether all audio that was received has come to something, but for rounding."""
         return bool(self._ledgers) and all(map(_is_closed, self._ledgers))
 
+    # Audio, on its way to whichever connection there is.
+
+    async def _wait_for_room(self) -> None:
+        try:
+            async with asyncio.timeout(RECONNECT_S):
+                await self._is_connected.wait()
+        except TimeoutError:
+            raise SessionLost("the connection is gone, and too much audio waits for another one") from None
+
     async def _deliver(self) -> None:
         """Send what was not sent on this connection yet, and that it was all. Where the connection is closed nothing is
-        sent: whoever reads learns why, and what to do about it."""
+        sent: whoever reads learns why, and goes on with another one."""
         async with self._turn:
-            with suppress(ConnectionClosed):
+            try:
                 while frame := self._kept.at(self._sent):
                     await self._send_frame(frame)
                 if self._is_finishing and not self._told_finish:
-                    await self._socket.send(_order("aural.finish"))
+                    await self._connection.send("aural.finish")
                     self._told_finish = True
+            except ConnectionClosed:
+                self._is_connected.clear()
 
     async def _send_frame(self, frame: bytes) -> None:
         self._sent += len(frame)  # before it is: who is cancelled while the network is slow has sent it
         try:
-            await self._socket.send(_order("input_audio_buffer.append", audio=base64.b64encode(frame).decode()))
+            await self._connection.send("input_audio_buffer.append", audio=base64.b64encode(frame).decode())
         except ConnectionClosed:
             self._sent -= len(frame)
             raise
 
-    def _forget_what_is_heard(self, raw: Mapping[str, Any]) -> None:
-        if raw["type"].endswith((".completed", ".suppressed")) and "end_ms" in raw:
-            self._kept.forget(min(self._sent, raw["end_ms"] * BYTES_PER_MS))
+    # Events, of one connection after the other.
 
-    def _is_all_heard(self, away: Mapping[str, Any]) -> bool:
-        return self._is_finishing and (away["audio_end_ms"] + 1) * BYTES_PER_MS > self._kept.end
+    async def _told(self) -> AsyncGenerator[Event]:
+        """What the server tells on this connection, until it has told all that it will. Raises what ended it else."""
+        while True:
+            raw = self._in_callers_clock(await self._connection.receive())
+            match raw["type"]:
+                case "aural.going_away":
+                    self._progress.leave(raw)
+                case "aural.ended" if self._progress.is_leaving or self._told_finish:
+                    self._ledgers.append(raw["totals_ms"])
+                    return
+                case "aural.ended":
+                    raise SessionLost("the server ended the session before its audio had ended")
+                case _:
+                    self._note(raw)
+                    yield parse(raw)
 
-    async def _move(self, away: Mapping[str, Any]) -> None:
-        """Go on where the server says that another one may."""
-        place = away["audio_end_ms"] * BYTES_PER_MS
-        if place < self._kept.start:
-            raise SessionLost(f"the server heard {away['audio_end_ms']} ms; not all of what followed is kept")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WAIT_S):
-                await self._socket.wait_closed()  # its place is free again
-        await self._socket.close()
-        socket = await self._opened_again(away["resume"])
-        async with self._turn:
-            self._socket, self._sent, self._told_finish = socket, place, False
+    def _in_callers_clock(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """A call that has a name may have other sessions, and has a clock of its own."""
+        is_of_call = raw["type"] in OF_CALLS and "call" in self._wish.aural
+        moved: dict[str, Any] = raw if is_of_call else shifted(raw, self._clock_ms)
+        return moved
+
+    def _note(self, raw: Mapping[str, Any]) -> None:
+        if self._progress.note(raw):
+            self._patience.rest()
+            self._kept.forget(min(self._sent, self._progress.heard_ms * BYTES_PER_MS))
+
+    def _is_over(self, trouble: Trouble | None) -> bool:
+        """Whether there is nothing for another connection to hear."""
+        if not trouble and not self._progress.is_leaving:
+            return True
+        return self._is_finishing and (self._progress.heard_ms + 1) * BYTES_PER_MS > self._kept.end
+
+    async def _go_on(self, trouble: Trouble | None) -> None:
+        """On another connection, with all that this one did not hear."""
+        progress = self._next_progress()
+        self._is_connected.clear()
+        if trouble is None:
+            await self._connection.ended()
+        await self._connection.close()
+        await self._take(await self._another(trouble, progress), progress)
+        if self._sending_again:
+            self._sending_again.cancel()
         self._sending_again = asyncio.create_task(self._deliver())
 
-    async def _opened_again(self, resume: str) -> ClientConnection:
+    def _next_progress(self) -> Progress:
+        """Where to go on. Raises SessionLost when what was said there is not kept."""
+        place_ms, resume, open_ms = self._progress.heard_ms, self._progress.resume, self._progress.open.values()
+        kept_ms = -(-self._kept.start // BYTES_PER_MS)
+        if kept_ms <= place_ms:
+            return Progress.at(place_ms, resume)
+        if resume or min(open_ms, default=kept_ms) < kept_ms:
+            raise SessionLost(f"the server heard {place_ms} ms; not all of what followed is kept")
+        return Progress.at(kept_ms)  # before that it was silent
+
+    async def _another(self, trouble: Trouble | None, progress: Progress) -> Connection:
         """Tried until it was tried for long enough: the next server may have to start first."""
-        deadline, pause_s = time.monotonic() + MOVE_S, FIRST_PAUSE_S
+        if time.monotonic() - self._opened_at > STEADY_S:
+            self._patience.rest()
         while True:
+            if trouble:
+                await self._pause(trouble, progress)
             try:
-                return await self._opened(resume)
-            except (Overloaded, SessionLost):
-                if time.monotonic() + pause_s > deadline:
-                    raise
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                return await open_connection(self._url, self._wish, self._api_key, progress.resume)
+            except SessionRefused:
+                raise
+            except (SessionLost, Overloaded) as error:
+                trouble = error
 
-    async def _opened(self, resume: str | None) -> ClientConnection:
-        """A connection on which the session is configured."""
-        async with AsyncExitStack() as stack:
-            socket = await _dial(self._url, self._api_key, resume)
-            stack.push_async_callback(socket.close)
-            self.id = await _configured(socket, self._wish)
-            stack.pop_all()
-            return socket
+    async def _pause(self, trouble: Trouble, progress: Progress) -> None:
+        pause_s = self._patience.pause_s(time.monotonic(), trouble.retry_after_s or 0.0)
+        if pause_s is None:
+            raise SessionLost(
+                f"{trouble}; no connection for {RECONNECT_S:g} s, "
+                f"so what was said after {progress.begin_ms / 1000:.1f} s was not heard to its end"
+            ) from trouble
+        await asyncio.sleep(pause_s)
 
-
-async def _configured(socket: ClientConnection, wish: Wish) -> str:
-    """The id of the session, once it is what was wished for."""
-    created = await _receive(socket)
-    try:
-        await socket.send(_order("session.update", session=_session(wish)))
-    except ConnectionClosed as error:
-        raise _lost(error) from error
-    while (await _receive(socket))["type"] != "session.updated":
-        pass
-    name: str = created.get("session", {}).get("id", "")
-    return name
-
-
-async def _dial(url: str, api_key: str, resume: str | None) -> ClientConnection:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    try:
-        return await connect_socket(
-            _address(url, resume), additional_headers=headers, max_size=MOST_BYTES, open_timeout=WAIT_S, proxy=None
-        )
-    except InvalidStatus as error:
-        raise _refusal(error) from error
-    except (InvalidHandshake, OSError, TimeoutError) as error:
-        raise SessionLost(f"{url} cannot be reached: {error}") from error
-
-
-def _order(kind: str, **fields: Any) -> str:
-    return json.dumps({"type": kind, **fields})
-
-
-async def _receive(socket: ClientConnection) -> dict[str, Any]:
-    """The next event; raises for an error."""
-    try:
-        raw: dict[str, Any] = json.loads(await socket.recv())
-    except ConnectionClosed as error:
-        raise _lost(error) from error
-    if raw["type"] == "error":
-        raise _error(raw["error"])
-    return raw
+    async def _take(self, connection: Connection, progress: Progress) -> None:
+        """From here on this one. The clock goes on where a server knows of the session before, else it begins anew."""
+        async with self._turn:
+            self._connection, self._opened_at = connection, time.monotonic()
+            self._progress, self._sent, self._told_finish = progress, progress.begin_ms * BYTES_PER_MS, False
+            self._clock_ms = self._clock_ms if progress.resume else progress.begin_ms
+            self._is_connected.set()
 
 
 def _is_closed(ledger: Mapping[str, int]) -> bool:
     parts = sum(ms for name, ms in ledger.items() if name != "received")
     return bool(ledger) and abs(ledger["received"] - parts) < len(ledger)
-
-
-def _session(wish: Wish) -> dict[str, Any]:
-    chosen = {name: value for name, value in (("model", wish.model), ("language", wish.language)) if value}
-    return {
-        "type": "transcription",
-        "audio": {
-            "input": {
-                "format": {"type": "audio/pcm", "rate": SAMPLE_RATE},
-                "transcription": chosen,
-                "turn_detection": {"type": "server_vad", "silence_duration_ms": wish.silence_ms},
-            }
-        },
-        **({"aural": dict(wish.aural)} if wish.aural else {}),
-        "include": [DETAILS, *([DRAFTS] if wish.drafts else []), *([WORDS] if wish.words else [])],
-    }
-
-
-def _address(url: str, resume: str | None) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES or not parts.hostname:
-        raise SettingsError(f"expected an address such as http://127.0.0.1:8080, got {url!r}")
-    path = parts.path.rstrip("/") + "/v1/realtime"
-    query = "intent=transcription" + (f"&resume={quote(resume)}" if resume else "")
-    return urlunsplit((SCHEMES[parts.scheme], parts.netloc, path, query, ""))
-
-
-def _refusal(error: InvalidStatus) -> SessionLost | Overloaded:
-    response = error.response
-    retry_after = response.headers.get("Retry-After")
-    message = f"the server answered {response.status_code}"
-    with suppress(ValueError, KeyError, TypeError):
-        message = json.loads(response.body or b"")["error"]["message"]
-    return Overloaded(message, float(retry_after)) if retry_after else SessionLost(message)
-
-
-def _error(detail: dict[str, Any]) -> SessionLost | Overloaded:
-    message = detail.get("message", "no reason given")
-    if detail.get("type") == Overloaded.type:
-        return Overloaded(message, float(detail.get("retry_after_s") or 1))
-    return SessionLost(message)
-
-
-def _lost(error: ConnectionClosed) -> SessionLost:
-    close = error.rcvd
-    return SessionLost(f"the server closed the session: {close.code} {close.reason}" if close else "connection broken")
