@@ -5,15 +5,18 @@
 Each round plays the same streams of real speech twice at the speed of life, once without and once with insights, and
 takes what `streaming.py` takes: from the end of each word to when it is shown and to when it stands, and from the end
 of each utterance to its final text. A ratio of 1.00 is no difference; the goal is 1.05 at most. It also says how long
-after a final its insights came; the goal is 1 s.
+after a final its insights came; the goal is 1 s. The list of keywords has a word of every fourth utterance, so that
+many a one is heard once more for the time of its keyword.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
@@ -25,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from aural.bench.clips import find_audio, read_utterances  # noqa: E402
+from aural.bench.clips import Utterance, find_audio, read_utterances  # noqa: E402
 from aural.bench.stats import ratio  # noqa: E402
 from aural.streaming import events  # noqa: E402
 from benchmarks.streams.arms import Aural  # noqa: E402
@@ -41,6 +44,7 @@ class Insights:
     """When insights came, after the finals that they are of."""
 
     after_s: list[float] = field(default_factory=list)
+    keywords: int = 0
     skipped: int = 0
     finals: dict[str, float] = field(default_factory=dict)
 
@@ -48,8 +52,9 @@ class Insights:
         match event:
             case events.Done(item):
                 self.finals[item] = time.perf_counter()
-            case events.Other({"type": "aural.utterance_insights", "item_id": item}):
+            case events.Other({"type": "aural.utterance_insights", "item_id": item, "keywords": keywords}):
                 self.after_s.append(time.perf_counter() - self.finals[item])
+                self.keywords += len(keywords)
             case events.Other({"type": "aural.insights_skipped"}):
                 self.skipped += 1
 
@@ -60,21 +65,28 @@ async def rounds(given: argparse.Namespace, insights: Insights) -> dict[bool, li
     audio = find_audio(ROOT)
     if audio is None:
         sys.exit("expected recordings with known text in shared/audio beside the repository, found none")
-    items = streams(read_utterances(audio, "en"), given.streams * given.rounds, given.seconds)
+    utterances = read_utterances(audio, "en")
+    items = streams(utterances, given.streams * given.rounds, given.seconds)
+    asked = {"insights": {"keywords": keywords(utterances)}}
     flags = ("--max-streams", "64", "--log-level", "warning")
     arms = {
         False: Aural(given.model, flags),
-        True: Aural(given.model, flags, aural={"insights": True}, listener=insights.note),
+        True: Aural(given.model, flags, aural=asked, listener=insights.note),
     }
     cells: dict[bool, list[Cell]] = {False: [], True: []}
     async with running(arms[False], Path(mkdtemp(prefix="aural-insight-")) / "server.log") as (port, pid):
-        await run(Aural(given.model, flags, aural={"insights": True}), port, pid, items[:1])
+        await run(Aural(given.model, flags, aural=asked), port, pid, items[:1])
         for number in range(given.rounds):
             these = items[number * given.streams : (number + 1) * given.streams]
             for with_them in (False, True) if number % 2 else (True, False):
                 cells[with_them].append(await run(arms[with_them], port, pid, these))
                 print(f"round {number + 1} of {given.rounds}, {'with' if with_them else 'without'}", file=sys.stderr)
     return cells
+
+
+def keywords(utterances: Sequence[Utterance]) -> list[str]:
+    """The longest word of every fourth utterance."""
+    return sorted({max(re.findall(r"\w+", one.text.lower()), key=len) for one in utterances[::4]})
 
 
 def report(cells: dict[bool, list[Cell]], insights: Insights) -> None:
@@ -92,7 +104,10 @@ def report(cells: dict[bool, list[Cell]], insights: Insights) -> None:
     cores = {kind: sum(cell.cores for cell in cells[kind]) / len(cells[kind]) for kind in cells}
     print(f"cores: without {cores[False]:.2f}, with {cores[True]:.2f}")
     p50, p95 = (percentile(insights.after_s, q) for q in (50, 95))
-    print(f"insights after the final: p50 {p50:.3f} s, p95 {p95:.3f} s; skipped {insights.skipped}")
+    print(
+        f"insights after the final: p50 {p50:.3f} s, p95 {p95:.3f} s; "
+        f"{insights.keywords} keywords in {len(insights.after_s)} utterances; skipped {insights.skipped}"
+    )
 
 
 def quantile_of(q: float) -> Any:

@@ -35,27 +35,27 @@ def test_insights_are_timed_from_the_final_that_they_are_of(monkeypatch: pytest.
     for event in (
         events.Done("one", "red"),
         events.Done("two", "boats"),
-        events.Other({"type": "aural.utterance_insights", "item_id": "two"}),
+        events.Other({"type": "aural.utterance_insights", "item_id": "two", "keywords": [{"phrase": "boats"}]}),
         events.Other({"type": "aural.insights_skipped", "item_id": "three"}),
         events.Other({"type": "aural.call_insights"}),
-        events.Other({"type": "aural.utterance_insights", "item_id": "one"}),
+        events.Other({"type": "aural.utterance_insights", "item_id": "one", "keywords": []}),
     ):
         insights.note(event)
     assert insights.after_s == [0.25, 2.0]
-    assert insights.skipped == 1
+    assert (insights.keywords, insights.skipped) == (1, 1)
 
 
 def test_ratios_stand_beside_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     without = [cell(0.5, 0.5), cell(0.5, 0.5)]
     with_them = [cell(0.52, 0.6, cpu_s=9.0), cell(0.52, 0.6, failed=1, cpu_s=12.0)]
-    insight_live.report({False: without, True: with_them}, Insights([0.1, 0.2, 0.3], skipped=2))
+    insight_live.report({False: without, True: with_them}, Insights([0.1, 0.2, 0.3], keywords=2, skipped=2))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "4 streams each way, 1 failed"
     assert lines[1] == "shown  p50: without 0.500 s, with 0.520 s, ratio 1.040 [1.04, 1.04] yes (of 12)"
     assert lines[4] == "stands p95: without 1.000 s, with 1.000 s, ratio 1.000 [1.00, 1.00] yes (of 12)"
     assert lines[5] == "final  p50: without 0.500 s, with 0.600 s, ratio 1.200 [1.20, 1.20] NO (of 8)"
     assert lines[7] == "cores: without 0.20, with 0.35"
-    assert lines[8] == "insights after the final: p50 0.200 s, p95 0.290 s; skipped 2"
+    assert lines[8] == "insights after the final: p50 0.200 s, p95 0.290 s; 2 keywords in 3 utterances; skipped 2"
 
 
 def test_both_hear_the_same_and_take_turns_in_being_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
