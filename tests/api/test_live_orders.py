@@ -12,8 +12,8 @@ import pytest
 
 from aural.api.orders import MOST_VALUES
 from aural.audio.decode import decode
+from tests.api.listen import all_of, listening
 from tests.api.realtime import COMPLETED, Client, client, pcm16
-from tests.api.test_deepgram_socket import all_of, listening
 from tests.conftest import Recording, Server, serving, words
 
 PATIENCE_S = 120.0
@@ -24,7 +24,7 @@ from aural.insight.settings import InsightSettings
 read = InsightSettings.wish
 
 def wish(self, insights, redact):
-    until = time.monotonic() + 60
+    until = time.monotonic() + 30
     while insights == ["terms"] and not Path({go_on!r}).exists() and time.monotonic() < until:
         time.sleep(0.01)
     return read(self, insights, redact)
@@ -43,9 +43,8 @@ def go_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def held(go_on: Path) -> Iterator[Server]:
     """Takes as long to read an update that asks for terms as it takes for the file `go_on` to be there."""
-    with serving(
-        "--model", "whisper-tiny.en", "--replicas", "1", program=("-c", HELD.format(go_on=str(go_on)))
-    ) as server:
+    flags = ("--model", "whisper-tiny.en", "--replicas", "1", "--max-streams", "8")
+    with serving(*flags, program=("-c", HELD.format(go_on=str(go_on)))) as server:
         yield server
 
 

@@ -15,8 +15,8 @@ import websockets
 
 from aural.audio.decode import decode
 from aural.types import SAMPLE_RATE, Samples
+from tests.api.listen import all_of
 from tests.api.realtime import Client, client, pcm16
-from tests.api.test_deepgram_socket import all_of
 from tests.conftest import Recording, Server, serving, wait_until, word_errors, words
 
 LIMIT_S = 40.0
