@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from operator import attrgetter
 from typing import Protocol
 
 from aural.languages import SPACELESS, Script
-from aural.types import Segment, Transcript
+from aural.types import Segment, Transcript, Word
 
 
 def join(transcripts: Iterable[Transcript]) -> Transcript:
@@ -31,6 +31,15 @@ def join(transcripts: Iterable[Transcript]) -> Transcript:
 def plain(segments: Iterable[Segment]) -> str:
     """The text of segments, as it would be written."""
     return "".join(segment.text for segment in segments).strip()
+
+
+def spread(texts: Sequence[str], start: int, end: int) -> Iterator[Word]:
+    """Words that came without times, over a stretch of sound, by their letters, and of no certainty."""
+    letters, before, length = sum(map(len, texts)), 0, max(0, end - start)
+    for one in texts:
+        after = before + len(one)
+        yield Word(one, start + length * before // letters, start + length * after // letters, 0.0)
+        before = after
 
 
 def in_script(transcript: Transcript, script: Script) -> Transcript:

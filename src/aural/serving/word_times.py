@@ -3,11 +3,12 @@ something was found in them, that speech is heard once more for the times of its
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from aural.insight.types import Findings, Span
 from aural.live.events import Final
 from aural.live.stabilizer import spelled
+from aural.text import spread
 from aural.types import SAMPLE_RATE, Clip, Segment, Word
 
 Rehear = Callable[[Sequence[Clip]], Awaitable[Sequence[Word]]]
@@ -36,17 +37,11 @@ def reheard(final: Final, clips: Sequence[Clip], words: Sequence[Word]) -> tuple
     return tuple(sorted(every, key=lambda word: word.start))
 
 
-def _words(segment: Segment) -> Iterator[Word]:
+def _words(segment: Segment) -> Iterable[Word]:
     """The words of a segment; without times they are spread over it by their letters."""
     if segment.words:
-        yield from segment.words
-        return
-    texts = [token.text for token in spelled(segment.text)]
-    letters, length, before = sum(map(len, texts)), segment.end - segment.start, 0
-    for one in texts:
-        after = before + len(one)
-        yield Word(one, segment.start + length * before // letters, segment.start + length * after // letters, 0.0)
-        before = after
+        return segment.words
+    return spread([token.text for token in spelled(segment.text)], segment.start, segment.end)
 
 
 def _is_near(place: Span, clip: Clip) -> bool:

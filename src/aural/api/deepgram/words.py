@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from aural.engines.guard import SPACELESS_SCRIPTS
+from aural.text import spread as spread_texts
 from aural.types import Word, seconds
 
 Message = dict[str, Any]
@@ -45,15 +46,8 @@ def extended(words: Sequence[Word], text: str, more: Sequence[Word]) -> list[Wor
 
 
 def spread(text: str, start: int, end: int) -> list[Word]:
-    """The words of a text that came without times, over a stretch of sound, by their letters, and of no certainty."""
-    texts = text.split()
-    letters, before, length = sum(map(len, texts)), 0, max(0, end - start)
-    spoken: list[Word] = []
-    for one in texts:
-        after = before + len(one)
-        spoken.append(Word(" " + one, start + length * before // letters, start + length * after // letters, 0.0))
-        before = after
-    return spoken
+    """The words of a text that came without times, over a stretch of sound."""
+    return [replace(word, text=" " + word.text) for word in spread_texts(text.split(), start, end)]
 
 
 def _spelt(text: str, words: Sequence[Word]) -> tuple[str, list[Word]]:
