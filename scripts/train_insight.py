@@ -21,19 +21,11 @@ import scipy.optimize
 import scipy.sparse
 
 from aural.insight.embed import DIMENSIONS, E5, EMBEDDERS, Bge, Vectors
+from aural.insight.emotion import EKMAN
 from aural.insight.heads import BUCKETS, Floats, centred, hashed, softmax
 
 ROOT = Path(__file__).parents[1]
 SEEDS = tomllib.loads((ROOT / "scripts" / "insight_seeds.toml").read_text())
-EKMAN = {
-    "anger": "anger annoyance disapproval",
-    "disgust": "disgust",
-    "fear": "fear nervousness",
-    "joy": "joy amusement approval excitement gratitude love optimism relief pride admiration desire caring",
-    "sadness": "sadness disappointment embarrassment grief remorse",
-    "surprise": "surprise realization confusion curiosity",
-    "neutral": "neutral",
-}
 FELT_CLEARLY = {
     "anger": "anger annoyance",
     "disgust": "disgust",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from aural.insight.embed import E5, Bge
-from aural.insight.emotion import emotion
+from aural.insight.emotion import EKMAN, emotion
 from aural.insight.heads import fit, heads
 from aural.insight.intent import OTHER, Intents, learning
 from aural.insight.work import whole
@@ -19,15 +19,6 @@ from benchmarks.insights.figures import accuracy, auroc, f1
 DRAWS = 3
 GARBLED = 0.1
 """Share of words that are dropped, or lose a letter, half each."""
-EKMAN_PARTS = {
-    "anger": "anger annoyance disapproval",
-    "disgust": "disgust",
-    "fear": "fear nervousness",
-    "joy": "joy amusement approval excitement gratitude love optimism relief pride admiration desire caring",
-    "sadness": "sadness disappointment embarrassment grief remorse",
-    "surprise": "surprise realization confusion curiosity",
-    "neutral": "neutral",
-}
 
 
 def intents(bench: Bench, name: str, said: Sequence[tuple[str, str]], language: str = "en") -> Intents:
@@ -114,7 +105,7 @@ def comments(bench: Bench, name: str) -> Iterator[Result]:
             continue
         head = heads(name).by_skill[skill]
         hits = head.probabilities(vectors, texts) > head.thresholds
-        groups = EKMAN_PARTS if skill == "ekman" else {label: label for label in head.labels}
+        groups = EKMAN if skill == "ekman" else {label: label for label in head.labels}
         truth = np.array(
             [[bool(set(r["emotions"].split("|")) & set(groups[g].split())) for g in head.labels] for r in test]
         )

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 
 from aural.insight.types import Emotion
 
-EMOTIONS = ("anger", "disgust", "fear", "joy", "sadness", "surprise", "neutral")
+EKMAN = {
+    "anger": "anger annoyance disapproval",
+    "disgust": "disgust",
+    "fear": "fear nervousness",
+    "joy": "joy amusement approval excitement gratitude love optimism relief pride admiration desire caring",
+    "sadness": "sadness disappointment embarrassment grief remorse",
+    "surprise": "surprise realization confusion curiosity",
+    "neutral": "neutral",
+}
+"""The labels of GoEmotions that each is made of, as its authors have it (Demszky et al. 2020)."""
+EMOTIONS = tuple(EKMAN)
 """Ekman's six, and none of them."""
 VALENCE = {"anger": -1.0, "disgust": -1.0, "fear": -1.0, "sadness": -1.0, "joy": 1.0, "surprise": 0.0, "neutral": 0.0}
 FELT = 0.25
